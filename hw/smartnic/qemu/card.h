@@ -1,0 +1,74 @@
+/*
+ * The card: one PCI device whose realize makes all of its functions.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SMARTNIC_QEMU_CARD_H
+#define SMARTNIC_QEMU_CARD_H
+
+#include "hw/pci/pci_device.h"
+#include "net/net.h"
+
+#include "firmware.h"
+#include "host-port.h"
+#include "switch.h"
+#include "uplink.h"
+
+#define TYPE_SN_CARD "smartnic-storage"
+OBJECT_DECLARE_SIMPLE_TYPE(SnCard, SN_CARD)
+
+/* Functions of the card's PCI slot. */
+enum {
+    SN_FUNCTION_MANAGEMENT = 0,
+    SN_FUNCTION_NET = 1,
+    SN_FUNCTION_STORAGE = 2,
+};
+
+struct SnCard {
+    PCIDevice parent_obj;
+
+    /* properties, as the user gave them */
+    char *netdev;
+    char *mac;
+    char *storage_mac;
+    char *ip;
+    char *gateway;
+    char *ip6;
+    char *dns;
+    uint16_t storage_vlan;
+    uint16_t mtu;
+    char *function;
+    char *volume;
+    char *serial;
+    uint16_t num_queues;
+    int32_t bootindex;
+
+    char *name;                 /* the id, or made from the slot */
+    NICConf conf;               /* the uplink's; its MAC is the guest's */
+    MemoryRegion regs;
+
+    SnSwitch *sw;
+    SnUplink *uplink;
+    SnHostPort *host;
+    SnFirmware *fw;
+    SnPort fw_port;
+
+    /* Functions 1 and 2; QOM children of the card. */
+    DeviceState *net;
+    DeviceState *storage;
+};
+
+/* card-regs.c: function 0's register block, see docs/guest-contract.rst. */
+void sn_card_regs_init(SnCard *card);
+
+/* card-stats.c: the counters and states as QOM properties. */
+void sn_card_stats_init(Object *obj);
+
+/* The ports in the order of the register block and the properties. */
+#define SN_CARD_PORTS 3
+SnPort *sn_card_port(SnCard *card, unsigned index);
+
+void sn_card_register_types(void);
+
+#endif

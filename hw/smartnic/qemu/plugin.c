@@ -1,0 +1,110 @@
+/*
+ * How the card gets into a stock QEMU: as a plugin (`-plugin smartnic.so`), or
+ * preloaded (`LD_PRELOAD=smartnic.so`), so that `-device help` knows it too.
+ *
+ * The types use QEMU's internal structures, which are the same only within one
+ * stable series. QEMU's symbols are weak references here (see meson.build), so
+ * that this object loads into any process, and this file can look at the
+ * version before anything is used, and refuse in words.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include "qapi/qapi-commands-control.h"
+#include "qemu/error-report.h"
+#include "qemu/qemu-plugin.h"
+
+#include "card.h"
+#include "smartnic/log.h"
+#include "virtio-blk-pci.h"
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
+
+/* NULL outside of QEMU: the references are weak. */
+typedef VersionInfo *QueryVersion(Error **errp);
+static QueryVersion *volatile query_version = qmp_query_version;
+
+typedef enum HostVersion {
+    HOST_IS_NOT_QEMU,           /* another program that inherited LD_PRELOAD */
+    HOST_IS_OTHER_QEMU,         /* nothing of it may be used */
+    HOST_MATCHES,
+} HostVersion;
+
+static HostVersion check_version(void)
+{
+    VersionInfo *info;
+    VersionTriple *v;
+    HostVersion result = HOST_MATCHES;
+
+    if (!query_version) {
+        return HOST_IS_NOT_QEMU;
+    }
+    info = query_version(NULL);
+    v = info->qemu;
+    if (v->major != QEMU_VERSION_MAJOR || v->minor != QEMU_VERSION_MINOR) {
+        fprintf(stderr, "smartnic: built for QEMU %d.%d, this is QEMU "
+                "%" PRId64 ".%" PRId64 ".%" PRId64 ": build it against the "
+                "installed QEMU\n", QEMU_VERSION_MAJOR, QEMU_VERSION_MINOR,
+                v->major, v->minor, v->micro);
+        result = HOST_IS_OTHER_QEMU;
+    }
+    g_free(info->qemu);
+    g_free(info->package);
+    g_free(info);
+    return result;
+}
+
+static void log_to_qemu(SnLogLevel level, const char *line)
+{
+    switch (level) {
+    case SN_LOG_ERROR:
+        error_report("smartnic: %s", line);
+        break;
+    case SN_LOG_WARN:
+        warn_report("smartnic: %s", line);
+        break;
+    case SN_LOG_INFO:
+        info_report("smartnic: %s", line);
+        break;
+    }
+}
+
+static bool registered;
+
+static void register_types(void)
+{
+    registered = true;
+    sn_log_set_func(log_to_qemu);
+    sn_virtio_blk_register_types();
+    sn_virtio_blk_pci_register_types();
+    sn_card_register_types();
+}
+
+/*
+ * Runs for -plugin too; there, refusing is left to qemu_plugin_install(),
+ * which QEMU calls next and which can fail.
+ */
+static void __attribute__((constructor)) preloaded(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    if (preload && strstr(preload, "smartnic") &&
+        check_version() == HOST_MATCHES) {
+        register_types();
+    }
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
+                                           const qemu_info_t *info,
+                                           int argc, char **argv)
+{
+    if (registered) {
+        return 0;               /* preloaded as well */
+    }
+    if (check_version() != HOST_MATCHES) {
+        return -1;
+    }
+    register_types();
+    return 0;
+}

@@ -1,0 +1,53 @@
+/*
+ * The virtio-blk storage function of the card.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SMARTNIC_QEMU_VIRTIO_BLK_H
+#define SMARTNIC_QEMU_VIRTIO_BLK_H
+
+#include "hw/virtio/virtio.h"
+#include "smartnic/volume.h"
+
+#define TYPE_SN_VIRTIO_BLK "smartnic-virtio-blk-device"
+OBJECT_DECLARE_SIMPLE_TYPE(SnVirtioBlk, SN_VIRTIO_BLK)
+
+typedef struct SnVirtioBlkReq SnVirtioBlkReq;
+typedef QTAILQ_HEAD(, SnVirtioBlkReq) SnVirtioBlkReqList;
+
+struct SnVirtioBlk {
+    VirtIODevice parent_obj;
+
+    /* properties */
+    char *url;
+    char *serial;
+    uint16_t num_queues;
+    uint16_t queue_size;
+    uint32_t ready_timeout;     /* ms */
+    int32_t bootindex;
+
+    /* set by the card before realize; borrowed, outlive the function */
+    SnNet *net;
+    const char *id;             /* names the volume in messages */
+
+    SnVolume *vol;
+    /* Requests that the guest waits for, oldest first. */
+    SnVirtioBlkReqList reqs;
+    uint64_t notify[DIV_ROUND_UP(VIRTIO_QUEUE_MAX, 64)];
+    bool notify_config;
+    /*
+     * Guest drivers learn size and features right after a reset, so a reset
+     * is not reported complete before the volume is READY, until this time
+     * (SnLoop's clock; 0: no reset was held back yet).
+     */
+    int64_t hold_until;
+    VMChangeStateEntry *vmstate;
+};
+
+/* Whether a driver that resets the function has to wait for the volume. */
+bool sn_virtio_blk_hold_reset(SnVirtioBlk *s);
+
+void sn_virtio_blk_register_types(void);
+
+#endif

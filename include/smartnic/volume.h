@@ -1,0 +1,182 @@
+/*
+ * SnVolume and SnIo: the asynchronous block contract between the storage
+ * functions of the card (virtio-blk, NVMe) and the storage backends.
+ *
+ * All calls and callbacks happen in the card's thread. Nothing here ever
+ * waits for the network.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SMARTNIC_VOLUME_H
+#define SMARTNIC_VOLUME_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "smartnic/loop.h"
+#include "smartnic/stream.h"
+
+typedef struct SnVolume SnVolume;
+typedef struct SnIo SnIo;
+
+typedef enum SnIoOp {
+    SN_IO_READ,
+    SN_IO_WRITE,
+    SN_IO_FLUSH,
+    SN_IO_DISCARD,
+    SN_IO_WRITE_ZEROES,
+    SN_IO_COMPARE,
+} SnIoOp;
+
+enum {
+    SN_IO_FUA   = 1 << 0,       /* stable on the far side before completion */
+    SN_IO_UNMAP = 1 << 1,       /* write zeroes may deallocate */
+};
+
+/* Bytes of every request that belong to the backend while it is in flight. */
+#define SN_IO_SCRATCH 448
+
+/*
+ * One block request. It lives in a pool of the function that submits it.
+ *
+ *  1. It completes exactly once, with 0 or a negative errno, and never before
+ *     sn_volume_submit() has returned.
+ *  2. When sn_io_cancel() returns, nobody touches the request or the memory of
+ *     its iovec any more, and complete() is not called.
+ *  3. No allocation per request: backends keep their state in scratch[].
+ *
+ * Data ends in errno terms: -EIO medium or transport error, -ENOSPC far side
+ * full, -EROFS write to a read-only volume, -EINVAL outside the volume or not
+ * aligned, -EOPNOTSUPP operation not offered, -EILSEQ compare found a
+ * difference, -ENODEV volume gone for good, -ETIMEDOUT fast-io-fail-tmo passed.
+ */
+struct SnIo {
+    /* Set by the submitter, not changed by anybody while submitted. */
+    SnIoOp op;
+    unsigned flags;
+    uint64_t offset;            /* bytes, multiple of block_size */
+    uint64_t len;               /* bytes, multiple of block_size; flush: 0 */
+    const struct iovec *iov;    /* read, write, compare: sums up to len */
+    unsigned iovcnt;
+    void (*complete)(SnIo *io, int ret);
+
+    /* Private to the volume. */
+    SnIo *next, *prev;
+    SnVolume *vol;
+    SnIo *parent;               /* of a part of a split request */
+    unsigned state;
+    unsigned parts;             /* of a split request: parts not completed */
+    int ret;
+
+    /* Private to the backend while in flight. */
+    uint64_t scratch[SN_IO_SCRATCH / sizeof(uint64_t)];
+};
+
+typedef enum SnVolumeState {
+    /*
+     * First connection attempts. sn_volume_info() is not valid yet; requests
+     * may be submitted and wait.
+     */
+    SN_VOLUME_CONNECTING,
+    /* Requests flow. sn_volume_info() is valid from here on. */
+    SN_VOLUME_READY,
+    /*
+     * The path is gone and is being brought back. Requests wait, those that
+     * were in flight are sent again, in order, when it is READY.
+     */
+    SN_VOLUME_LOST,
+    /* For good: every request fails with -ENODEV. Only closing helps. */
+    SN_VOLUME_FAILED,
+} SnVolumeState;
+
+const char *sn_volume_state_name(SnVolumeState state);
+
+/* What a volume can do, as its far side reports it. Sizes in bytes. */
+typedef struct SnVolumeInfo {
+    uint64_t size;
+    uint32_t block_size;        /* logical block: 512 or 4096 */
+    uint32_t phys_block_size;   /* best write granularity, >= block_size */
+    uint32_t opt_io_size;       /* 0: not reported */
+    uint32_t max_transfer;      /* one backend command; 0: no limit */
+    uint64_t max_discard;       /* one command; 0: discard not offered */
+    uint32_t discard_granularity;
+    uint64_t max_write_zeroes;  /* one command; 0: not offered */
+    bool write_cache;           /* flush is needed for durability */
+    bool fua;                   /* SN_IO_FUA is native (else write + flush) */
+    bool read_only;
+    bool compare;
+    uint16_t queue_depth;       /* requests the backend keeps in flight */
+    uint16_t queues;            /* parallel queues (connections) */
+    char serial[21];            /* of the far side; "" when it has none */
+    uint8_t nguid[16];          /* all zeroes when it has none */
+    uint8_t uuid[16];
+    uint8_t eui64[8];
+} SnVolumeInfo;
+
+/* Events of a volume, for the function that uses it. All must be set. */
+typedef struct SnVolumeEvents {
+    /* The state changed. May close nothing; may submit and cancel. */
+    void (*state_changed)(void *opaque, SnVolumeState state);
+    /* sn_volume_info() changed while READY (resize, read-only). */
+    void (*info_changed)(void *opaque);
+    /* A batch of completions is over: the place for one interrupt. */
+    void (*batch_done)(void *opaque);
+} SnVolumeEvents;
+
+typedef struct SnVolumeConfig {
+    const char *url;            /* see docs/user-guide.rst; copied */
+    const char *id;             /* names the volume in messages; copied */
+    SnNet *net;                 /* outlives the volume; NULL: local only */
+    SnLoop *loop;               /* outlives the volume */
+    const SnVolumeEvents *events;
+    void *opaque;               /* for @events */
+} SnVolumeConfig;
+
+/*
+ * Parses the URL and starts connecting in the background. Fails, with one line
+ * that names the wrong part and says what would be right, only for what can be
+ * told without the network. The caller owns the volume.
+ */
+SnVolume *sn_volume_open(const SnVolumeConfig *config, GError **err);
+
+/* Drops the connection and frees. No request may be submitted any more. */
+void sn_volume_close(SnVolume *vol);
+
+SnVolumeState sn_volume_state(const SnVolume *vol);
+
+/* Valid once READY was reached; stays valid and keeps its last content. */
+const SnVolumeInfo *sn_volume_info(const SnVolume *vol);
+
+/* One line about the last loss or failure, or "". Valid until the next. */
+const char *sn_volume_last_error(const SnVolume *vol);
+
+/* How often the path was lost and came back. */
+unsigned sn_volume_reconnects(const SnVolume *vol);
+
+/*
+ * Submits @io; the caller keeps ownership of the memory and must not touch it
+ * until complete() or sn_io_cancel(). Requests of any length: what is longer
+ * than max_transfer is split here. Bounds, alignment and read-only are checked
+ * here, and flush on a volume without a write cache completes without going
+ * anywhere.
+ */
+void sn_volume_submit(SnVolume *vol, SnIo *io);
+
+/* Ends a batch of submissions: now they have to leave. */
+void sn_volume_kick(SnVolume *vol);
+
+/* See rule 2 above. Only for a request that is submitted and not complete. */
+void sn_io_cancel(SnIo *io);
+
+/* Error domain of sn_volume_open(). */
+#define SN_VOLUME_ERROR sn_volume_error_quark()
+GQuark sn_volume_error_quark(void);
+typedef enum SnVolumeErrorCode {
+    SN_VOLUME_ERROR_URL,        /* the URL is malformed */
+    SN_VOLUME_ERROR_SCHEME,     /* no backend for the URL's scheme */
+} SnVolumeErrorCode;
+
+#endif

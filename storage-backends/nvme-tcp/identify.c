@@ -1,0 +1,169 @@
+/*
+ * Identify data (NVMe Base 2.0 section 5.17, NVM Command Set section 4.1.5).
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "identify.h"
+
+#include <string.h>
+
+/* NSFEAT.OPTPERF; newer versions of libnvme have the two bits it became. */
+#define NSFEAT_OPTPERF (1 << 4)
+
+/* Larger commands gain nothing and make others wait. */
+#define MAX_TRANSFER (1024 * 1024)
+/* NLB of Write Zeroes has 16 bits; a range of DSM has 32, of which we use 31
+ * so that multiples stay aligned. */
+#define MAX_ZEROES_BLOCKS 65536u
+#define MAX_DISCARD_BLOCKS (1u << 31)
+
+/* Trims, and leaves out what is not printable ASCII: the peer wrote it. */
+static void copy_text(char *to, const char *from, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (g_ascii_isprint(from[i])) {
+            to[n++] = from[i];
+        }
+    }
+    to[n] = '\0';
+    g_strstrip(to);
+}
+
+bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
+                        const char **why)
+{
+    uint32_t ioccsz = GUINT32_FROM_LE(id->ioccsz);
+    unsigned page_shift = 12 + (unsigned)NVME_CAP_MPSMIN(ctrl->cap);
+
+    /* The size is in 16 bytes and counts the 64-byte queue entry. */
+    if (ioccsz < 4 || ioccsz > UINT32_MAX / 16) {
+        *why = "IOCCSZ is out of range";
+        return false;
+    }
+    if (id->icdoff) {
+        *why = "ICDOFF is not 0, which NVMe/TCP does not allow";
+        return false;
+    }
+    ctrl->in_capsule = ioccsz * 16 - sizeof(SnNvmeSqe);
+    ctrl->max_transfer = 0;
+    if (id->mdts && id->mdts + page_shift < 32) {
+        ctrl->max_transfer = 1ull << (id->mdts + page_shift);
+    }
+    ctrl->maxcmd = GUINT16_FROM_LE(id->maxcmd);
+    ctrl->oncs = GUINT16_FROM_LE(id->oncs);
+    ctrl->kas = GUINT16_FROM_LE(id->kas);
+    ctrl->write_cache = id->vwc & NVME_CTRL_VWC_PRESENT;
+    ctrl->ns_events = GUINT32_FROM_LE(id->oaes) &
+                      NVME_FEATURE_AENCFG_NOTICE_NAMESPACE_ATTRIBUTES;
+    copy_text(ctrl->serial, id->sn, sizeof(id->sn));
+    return true;
+}
+
+static uint64_t limit(uint64_t value, uint64_t max)
+{
+    return max ? MIN(value, max) : value;
+}
+
+static void set_limits(SnVolumeInfo *info, const SnNvmeCtrl *ctrl)
+{
+    uint64_t bs = info->block_size;
+
+    info->max_transfer = limit(MAX_TRANSFER, ctrl->max_transfer);
+    info->fua = true;
+    info->write_cache = ctrl->write_cache;
+    info->compare = ctrl->oncs & NVME_CTRL_ONCS_COMPARE;
+    if (ctrl->oncs & NVME_CTRL_ONCS_DSM) {
+        info->max_discard = MAX_DISCARD_BLOCKS * bs;
+    }
+    if (ctrl->oncs & NVME_CTRL_ONCS_WRITE_ZEROES) {
+        /* Before NVMe 2.0, some apply MDTS to Write Zeroes as well. */
+        info->max_write_zeroes = limit(MAX_ZEROES_BLOCKS * bs,
+                                       ctrl->max_transfer);
+    }
+}
+
+/* The preferred granularities are one less than that many blocks. */
+static void set_granularity(SnVolumeInfo *info, const struct nvme_id_ns *id)
+{
+    uint64_t bs = info->block_size;
+
+    info->phys_block_size = bs;
+    info->discard_granularity = bs;
+    if (id->nsfeat & NSFEAT_OPTPERF) {
+        uint64_t npwg = (GUINT16_FROM_LE(id->npwg) + 1) * bs;
+
+        /* A block size is a power of two to everybody above. */
+        if (!(npwg & (npwg - 1))) {
+            info->phys_block_size = npwg;
+        }
+        info->discard_granularity = (GUINT16_FROM_LE(id->npdg) + 1) * bs;
+        if (id->nows) {
+            info->opt_io_size = (GUINT16_FROM_LE(id->nows) + 1) * bs;
+        }
+    }
+}
+
+SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
+                                const struct nvme_id_ns *id,
+                                const char **why)
+{
+    /* With more than 16 formats, bits 6:5 are the upper part of the index. */
+    unsigned upper = id->nlbaf > 15 ? id->flbas >> 5 & 3 : 0;
+    const struct nvme_lbaf *lbaf = &id->lbaf[(id->flbas & 15) | upper << 4];
+    uint64_t nsze = GUINT64_FROM_LE(id->nsze);
+
+    if (!nsze) {
+        *why = "it does not exist or is not attached";
+        return SN_NVME_NS_ABSENT;
+    }
+    if (lbaf->ms) {
+        *why = "it is formatted with metadata";
+        return SN_NVME_NS_UNUSABLE;
+    }
+    if (lbaf->ds != 9 && lbaf->ds != 12) {
+        *why = "its blocks are of neither 512 nor 4096 bytes";
+        return SN_NVME_NS_UNUSABLE;
+    }
+    if (nsze > INT64_MAX >> lbaf->ds) {
+        *why = "its size is out of range";
+        return SN_NVME_NS_UNUSABLE;
+    }
+    *info = (SnVolumeInfo){
+        .size = nsze << lbaf->ds,
+        .block_size = 1u << lbaf->ds,
+        .read_only = id->nsattr & NVME_NS_NSATTR_WRITE_PROTECTED,
+    };
+    set_limits(info, ctrl);
+    set_granularity(info, id);
+    memcpy(info->nguid, id->nguid, sizeof(info->nguid));
+    memcpy(info->eui64, id->eui64, sizeof(info->eui64));
+    g_strlcpy(info->serial, ctrl->serial, sizeof(info->serial));
+    return SN_NVME_NS_GOOD;
+}
+
+void sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
+                            size_t len)
+{
+    size_t at = 0;
+
+    /* The list ends with a descriptor of length 0, or with the page. */
+    while (at + sizeof(struct nvme_ns_id_desc) <= len) {
+        unsigned nidt = list[at], nidl = list[at + 1];
+
+        at += sizeof(struct nvme_ns_id_desc);
+        if (!nidl || nidl > len - at) {
+            return;
+        }
+        if (nidt == NVME_NIDT_EUI64 && nidl == sizeof(info->eui64)) {
+            memcpy(info->eui64, list + at, nidl);
+        } else if (nidt == NVME_NIDT_NGUID && nidl == sizeof(info->nguid)) {
+            memcpy(info->nguid, list + at, nidl);
+        } else if (nidt == NVME_NIDT_UUID && nidl == sizeof(info->uuid)) {
+            memcpy(info->uuid, list + at, nidl);
+        }
+        at += nidl;
+    }
+}

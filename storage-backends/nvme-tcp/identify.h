@@ -1,0 +1,44 @@
+/*
+ * What a controller and its namespace say about themselves.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SN_NVMETCP_IDENTIFY_H
+#define SN_NVMETCP_IDENTIFY_H
+
+#include "nvme.h"
+#include "smartnic/volume.h"
+
+typedef struct SnNvmeCtrl {
+    uint64_t cap;               /* property CAP */
+    uint64_t max_transfer;      /* bytes, by MDTS; 0: no limit */
+    uint32_t in_capsule;        /* bytes of data in an I/O capsule */
+    uint16_t maxcmd;            /* outstanding per queue; 0: not reported */
+    uint16_t oncs;
+    uint16_t kas;               /* 0: no Keep Alive */
+    bool write_cache;
+    bool ns_events;             /* tells of changed namespaces */
+    char serial[21];
+} SnNvmeCtrl;
+
+/* Fills all of @ctrl but cap, which is used. False: @why it is of no use. */
+bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
+                        const char **why);
+
+typedef enum SnNvmeNsResult {
+    SN_NVME_NS_GOOD,
+    SN_NVME_NS_ABSENT,          /* not there (now) */
+    SN_NVME_NS_UNUSABLE,        /* formatted in a way we cannot use */
+} SnNvmeNsResult;
+
+/* Fills @info except for queues and UUID. @why is set when not GOOD. */
+SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
+                                const struct nvme_id_ns *id,
+                                const char **why);
+
+/* Takes identifiers from @len bytes of a descriptor list (CNS 03h). */
+void sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
+                            size_t len);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * What an nvme+tcp:// URL says.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SN_NVMETCP_OPTIONS_H
+#define SN_NVMETCP_OPTIONS_H
+
+#include "smartnic/backend.h"
+
+typedef struct SnNvmeTcpOptions {
+    char *host;
+    uint16_t port;
+    char *subsysnqn;
+    char *hostnqn;
+    uint8_t hostid[16];         /* goes with hostnqn */
+    uint32_t nsid;
+    bool hdgst, ddgst;
+    uint16_t queues;            /* I/O queues */
+    uint16_t queue_size;        /* entries of each */
+    uint32_t keep_alive;        /* seconds; 0: off */
+} SnNvmeTcpOptions;
+
+/*
+ * Fills @options, to be cleared by the caller. @id: names this host to targets
+ * unless the URL has a hostnqn. False and @err when the URL is wrong.
+ */
+bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
+                              const char *id, GError **err);
+void sn_nvmetcp_options_clear(SnNvmeTcpOptions *options);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * An NVMe/TCP queue: the life of its connection and of its commands.
+ *
+ * Cancelled commands. A request that is cancelled takes its memory with it,
+ * but the controller knows nothing of that: the command keeps its CID until
+ * the response comes, and data for it is read and dropped. One case cannot be
+ * hidden: a write whose data the controller still asks for (R2T). The data
+ * does not exist any more, anything sent in its place would corrupt the disk,
+ * and the transport has no way to refuse. So the connection is given up then;
+ * the controller aborts the command with it, and everything else is sent again
+ * on the next connection.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+
+#include "queue-internal.h"
+
+#define SLBA(sqe) ((uint64_t)GUINT32_FROM_LE((sqe)->cdw11) << 32 | \
+                   GUINT32_FROM_LE((sqe)->cdw10))
+
+static void set_state(SnNvmeQueue *q, SnNvmeQueueState state)
+{
+    q->state = state;
+}
+
+void sn_nvmetcp_queue_fail(SnNvmeQueue *q, const char *fmt, ...)
+{
+    g_autofree char *why = NULL;
+    g_autofree char *line = NULL;
+    va_list ap;
+
+    if (q->state == SN_NVME_QUEUE_FAILED) {
+        return;
+    }
+    set_state(q, SN_NVME_QUEUE_FAILED);
+    va_start(ap, fmt);
+    why = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    line = g_strdup_printf("%s: %s", q->name, why);
+    q->config.events->failed(q->config.opaque, q, line);
+}
+
+void sn_nvmetcp_queue_fail_pdu(SnNvmeQueue *q, const SnPduError *error)
+{
+    const SnPduCh *ch = (const SnPduCh *)q->rx_head;
+
+    if (q->state == SN_NVME_QUEUE_FAILED) {
+        return;
+    }
+    sn_nvmetcp_tx_term_req(q, error, q->rx_have);
+    sn_nvmetcp_queue_fail(q, "wrong %s in %s (type 0x%02x) from the target: "
+                          "%s", error->field, sn_pdu_name(ch->type), ch->type,
+                          sn_pdu_fes_text(error->fes));
+}
+
+void sn_nvmetcp_queue_set_up(SnNvmeQueue *q, const SnPduLink *link)
+{
+    q->link = *link;
+    set_state(q, SN_NVME_QUEUE_UP);
+    q->config.events->up(q->config.opaque, q);
+}
+
+static void stream_connected(void *opaque)
+{
+    SnNvmeQueue *q = opaque;
+
+    set_state(q, SN_NVME_QUEUE_INITIALIZING);
+    sn_nvmetcp_tx_icreq(q);
+}
+
+/* Reads all there is; completions run at the end, so that must be the last. */
+static void receive(SnNvmeQueue *q)
+{
+    SnVolume *vol = q->config.vol;
+
+    sn_backend_batch_begin(vol);
+    sn_nvmetcp_rx(q);
+    sn_nvmetcp_queue_push(q);
+    sn_backend_batch_end(vol);
+}
+
+static void stream_readable(void *opaque)
+{
+    receive(opaque);
+}
+
+static void stream_closed(void *opaque, int err)
+{
+    SnNvmeQueue *q = opaque;
+    SnVolume *vol = q->config.vol;
+
+    sn_backend_batch_begin(vol);
+    /* What came before, perhaps a C2HTermReq, tells more than the end. */
+    if (q->state != SN_NVME_QUEUE_CONNECTING) {
+        sn_nvmetcp_rx(q);
+    }
+    if (err) {
+        sn_nvmetcp_queue_fail(q, "%s", g_strerror(-err));
+    } else {
+        sn_nvmetcp_queue_fail(q, "the target closed the connection");
+    }
+    sn_backend_batch_end(vol);
+}
+
+static const SnStreamEvents stream_events = {
+    .connected = stream_connected,
+    .readable = stream_readable,
+    .closed = stream_closed,
+};
+
+SnNvmeQueue *sn_nvmetcp_queue_new(const SnNvmeQueueConfig *config)
+{
+    SnNvmeQueue *q = g_new0(SnNvmeQueue, 1);
+
+    q->config = *config;
+    q->config.host = NULL;
+    q->digest_limit = (SnLogLimit){ .burst = 3,
+                                    .interval_ns = 60 * SN_NS_PER_S };
+    if (config->qid) {
+        g_snprintf(q->name, sizeof(q->name), "I/O queue %u", config->qid);
+    } else {
+        g_snprintf(q->name, sizeof(q->name), "admin queue");
+    }
+    q->cmds = g_new0(SnNvmeCmd, config->depth);
+    for (unsigned i = config->depth; i-- > 0;) {
+        SnNvmeCmd *cmd = &q->cmds[i];
+
+        cmd->q = q;
+        cmd->cid = i;
+        cmd->slots_end = &cmd->slots;
+        cmd->next = q->free_cmds;
+        q->free_cmds = cmd;
+    }
+    q->rx_need = sizeof(SnPduCh);
+    sn_nvmetcp_tx_init(q);
+    q->stream = sn_net_connect(config->net, config->host, config->port,
+                               &stream_events, q);
+    return q;
+}
+
+void sn_nvmetcp_queue_free(SnNvmeQueue *q)
+{
+    sn_stream_close(q->stream);
+    sn_nvmetcp_tx_cleanup(q);
+    g_free(q->cmds);
+    g_free(q);
+}
+
+uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q)
+{
+    return q->config.qid;
+}
+
+SnNvmeCmd *sn_nvmetcp_queue_send(SnNvmeQueue *q, const SnNvmeRequest *req)
+{
+    SnNvmeCmd *cmd = q->free_cmds;
+
+    if (q->state != SN_NVME_QUEUE_UP || !cmd || !sn_nvmetcp_tx_has_room(q)) {
+        return NULL;
+    }
+    q->free_cmds = cmd->next;
+    cmd->state = SN_NVME_CMD_SENT;
+    cmd->req = *req;
+    cmd->last = false;
+    cmd->bad_data = false;
+    cmd->r2t_left = 0;
+    sn_nvmetcp_cmd_rewind(cmd);
+    sn_nvmetcp_tx_command(cmd);
+    return cmd;
+}
+
+void sn_nvmetcp_queue_push(SnNvmeQueue *q)
+{
+    if (q->dirty && q->state == SN_NVME_QUEUE_UP) {
+        q->dirty = false;
+        sn_stream_push(q->stream);
+    }
+}
+
+static void free_cmd(SnNvmeCmd *cmd)
+{
+    SnNvmeQueue *q = cmd->q;
+
+    if (cmd->state == SN_NVME_CMD_CANCELLED) {
+        q->cancelled--;
+    }
+    cmd->state = SN_NVME_CMD_FREE;
+    cmd->next = q->free_cmds;
+    q->free_cmds = cmd;
+}
+
+void sn_nvmetcp_cmd_finish(SnNvmeCmd *cmd, const SnNvmeCqe *cqe)
+{
+    bool cancelled = cmd->state == SN_NVME_CMD_CANCELLED;
+    bool complete = cmd->req.dir != SN_NVME_IN || cmd->moved == cmd->req.len;
+    SnNvmeCqe answer = *cqe;
+
+    if (!sn_nvme_status(&answer) && (cmd->bad_data || !complete)) {
+        answer.status = GUINT16_TO_LE(NVME_SC_DATA_XFER_ERROR << 1);
+    }
+    /* The response may be here before the last acknowledgement. */
+    sn_nvmetcp_tx_detach(cmd);
+    free_cmd(cmd);
+    if (!cancelled) {
+        cmd->req.done(cmd->req.opaque, &answer);
+    }
+}
+
+uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd)
+{
+    bool half_sent = cmd->r2t_left;
+
+    cmd->state = SN_NVME_CMD_CANCELLED;
+    q->cancelled++;
+    sn_nvmetcp_tx_detach(cmd);
+    if (half_sent) {
+        sn_nvmetcp_queue_fail(q, "a write was cancelled while its data was "
+                              "being sent");
+    }
+    sn_nvmetcp_queue_push(q);
+    return cmd->cid;
+}
+
+/* Commands with a range of blocks have it in the same fields. */
+static bool overlaps(const SnNvmeSqe *sqe, uint64_t slba, uint64_t nlb)
+{
+    uint64_t start = SLBA(sqe);
+    uint64_t count = (GUINT32_FROM_LE(sqe->cdw12) & 0xffff) + 1;
+
+    switch (sqe->opcode) {
+    case nvme_cmd_write:
+    case nvme_cmd_write_zeroes:
+        return start < slba + nlb && slba < start + count;
+    case nvme_cmd_dsm:
+        /* Its ranges went with the request's memory. */
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q, uint64_t slba,
+                                         uint64_t nlb)
+{
+    unsigned left = q->cancelled;
+
+    for (unsigned i = 0; left; i++) {
+        if (q->cmds[i].state == SN_NVME_CMD_CANCELLED) {
+            left--;
+            if (overlaps(&q->cmds[i].req.sqe, slba, nlb)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

@@ -1,0 +1,24 @@
+/*
+ * NVMe status codes in the words and errno of this project.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SN_NVMETCP_STATUS_H
+#define SN_NVMETCP_STATUS_H
+
+#include "nvme.h"
+
+/* 0, or the negative errno (see volume.h) that an I/O command's status means. */
+int sn_nvme_status_to_errno(unsigned status);
+
+/* Whether sending the same command again, a little later, may help. */
+bool sn_nvme_status_is_transient(const SnNvmeCqe *cqe);
+
+/* What a status means, or "unknown status"; a literal. */
+const char *sn_nvme_status_text(unsigned status);
+
+/* The same for the status of a Fabrics Connect command. */
+const char *sn_nvme_connect_text(const SnNvmeCqe *cqe);
+
+#endif

@@ -1,0 +1,342 @@
+/*
+ * The life of requests in a volume.
+ *
+ *   submit -> pending -> in flight -> done -> complete()
+ *                ^           |
+ *                +-- loss ---+        cancel: out of any of them, at once
+ *
+ * A request skips "pending" when nothing waits before it and the backend takes
+ * it. complete() is called from one place, sn_volume_run(), which is on the
+ * stack of the loop only: of a bottom half, or of a backend's event handler
+ * that ends a batch. So complete() may submit, kick and cancel freely; what
+ * that makes ready to complete waits for the next run.
+ *
+ * A flush has no order to keep with other requests: it covers the writes that
+ * completed before it was submitted, and those are not here any more.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+
+#include "volume-internal.h"
+
+void sn_io_list_push(SnIoList *list, SnIo *io, SnIoState state)
+{
+    io->state = state;
+    io->next = NULL;
+    io->prev = list->tail;
+    if (list->tail) {
+        list->tail->next = io;
+    } else {
+        list->head = io;
+    }
+    list->tail = io;
+    list->count++;
+}
+
+static void push_front(SnIoList *list, SnIo *io, SnIoState state)
+{
+    io->state = state;
+    io->prev = NULL;
+    io->next = list->head;
+    if (list->head) {
+        list->head->prev = io;
+    } else {
+        list->tail = io;
+    }
+    list->head = io;
+    list->count++;
+}
+
+void sn_io_list_remove(SnIoList *list, SnIo *io)
+{
+    if (io->prev) {
+        io->prev->next = io->next;
+    } else {
+        list->head = io->next;
+    }
+    if (io->next) {
+        io->next->prev = io->prev;
+    } else {
+        list->tail = io->prev;
+    }
+    io->next = io->prev = NULL;
+    io->state = SN_IO_IDLE;
+    list->count--;
+}
+
+void sn_volume_wake(SnVolume *vol)
+{
+    if (!vol->batch) {
+        vol->loop->bh_schedule(vol->work_bh);
+    }
+}
+
+void sn_volume_finish(SnVolume *vol, SnIo *io, int ret)
+{
+    io->ret = ret;
+    sn_io_list_push(&vol->done, io, SN_IO_DONE);
+    sn_volume_wake(vol);
+}
+
+int sn_volume_check(const SnVolume *vol, const SnIo *io)
+{
+    const SnVolumeInfo *info = &vol->info;
+    bool offered = false;
+
+    switch (io->op) {
+    case SN_IO_FLUSH:
+        return 0;
+    case SN_IO_READ:
+    case SN_IO_WRITE:
+        offered = true;
+        break;
+    case SN_IO_DISCARD:
+        offered = info->max_discard;
+        break;
+    case SN_IO_WRITE_ZEROES:
+        offered = info->max_write_zeroes;
+        break;
+    case SN_IO_COMPARE:
+        offered = info->compare;
+        break;
+    }
+    if (!offered) {
+        return -EOPNOTSUPP;
+    }
+    if (info->read_only && io->op != SN_IO_READ && io->op != SN_IO_COMPARE) {
+        return -EROFS;
+    }
+    if (io->offset > info->size || io->len > info->size - io->offset ||
+        (io->offset | io->len) & ((uint64_t)info->block_size - 1)) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* Whether there is nothing to do for @io, which has passed the check. */
+static bool is_noop(const SnVolume *vol, const SnIo *io)
+{
+    return io->op == SN_IO_FLUSH ? !vol->info.write_cache : !io->len;
+}
+
+bool sn_volume_send(SnVolume *vol, SnIo *io)
+{
+    bool taken;
+
+    vol->in_backend++;
+    taken = vol->ops->submit(vol->be, io);
+    vol->in_backend--;
+    vol->unkicked |= taken;
+    return taken;
+}
+
+void sn_volume_detach(SnVolume *vol, SnIo *io)
+{
+    vol->in_backend++;
+    vol->ops->cancel(vol->be, io);
+    vol->in_backend--;
+}
+
+static void kick(SnVolume *vol)
+{
+    if (vol->unkicked) {
+        vol->unkicked = false;
+        vol->in_backend++;
+        vol->ops->kick(vol->be);
+        vol->in_backend--;
+    }
+}
+
+/*
+ * Carries @io, which is on no list, as far as possible now. False, with @io
+ * still on no list, when the backend takes no more.
+ */
+static bool offer(SnVolume *vol, SnIo *io)
+{
+    int ret = sn_volume_check(vol, io);
+
+    if (ret || is_noop(vol, io)) {
+        sn_volume_finish(vol, io, ret);
+        return true;
+    }
+    if (sn_split_needed(vol, io)) {
+        return sn_split_start(vol, io);
+    }
+    sn_io_list_push(&vol->in_flight, io, SN_IO_IN_FLIGHT);
+    if (!sn_volume_send(vol, io)) {
+        sn_io_list_remove(&vol->in_flight, io);
+        return false;
+    }
+    return true;
+}
+
+/* Offers what waits; begun splits first, as they are older. */
+static void offer_waiting(SnVolume *vol)
+{
+    if (vol->state != SN_VOLUME_READY) {
+        return;
+    }
+    while (sn_split_send_wanting(vol) && vol->pending.head) {
+        SnIo *io = vol->pending.head;
+
+        sn_io_list_remove(&vol->pending, io);
+        if (!offer(vol, io)) {
+            push_front(&vol->pending, io, SN_IO_PENDING);
+            break;
+        }
+    }
+}
+
+/* Something waits that a ready backend could be offered. */
+static bool something_waits(const SnVolume *vol)
+{
+    return vol->pending.head || vol->wanting.head;
+}
+
+void sn_volume_run(SnVolume *vol)
+{
+    /* What complete() adds waits for the next run: no endless loop. */
+    unsigned n = vol->done.count;
+    bool any = n > 0;
+
+    if (vol->running || vol->in_backend || vol->batch) {
+        /* In a loop nested in one of ours; that one goes on afterwards. */
+        vol->rerun = true;
+        return;
+    }
+    vol->running = true;
+    vol->rerun = false;
+    while (n-- && vol->done.head) {
+        SnIo *io = vol->done.head;
+
+        sn_io_list_remove(&vol->done, io);
+        io->complete(io, io->ret);
+    }
+    offer_waiting(vol);
+    kick(vol);
+    if (vol->info_dirty && vol->state == SN_VOLUME_READY) {
+        vol->info_dirty = false;
+        vol->events->info_changed(vol->opaque);
+    }
+    if (any) {
+        vol->events->batch_done(vol->opaque);
+    }
+    vol->running = false;
+    if (vol->rerun) {
+        sn_volume_wake(vol);
+    }
+}
+
+void sn_volume_requeue(SnVolume *vol)
+{
+    SnIo *io;
+
+    while ((io = vol->in_flight.tail)) {
+        bool split = io->state == SN_IO_SPLIT;
+
+        sn_io_list_remove(&vol->in_flight, io);
+        if (split) {
+            sn_split_forget(vol, io);
+        }
+        push_front(&vol->pending, io, SN_IO_PENDING);
+    }
+    vol->unkicked = false;
+}
+
+void sn_volume_fail_pending(SnVolume *vol, int ret)
+{
+    SnIo *io;
+
+    while ((io = vol->pending.head)) {
+        sn_io_list_remove(&vol->pending, io);
+        sn_volume_finish(vol, io, ret);
+    }
+}
+
+void sn_volume_submit(SnVolume *vol, SnIo *io)
+{
+    bool waits;
+
+    io->vol = vol;
+    io->parent = NULL;
+    io->parts = 0;
+    io->ret = 0;
+    if (vol->state == SN_VOLUME_FAILED) {
+        sn_volume_finish(vol, io, -ENODEV);
+        return;
+    }
+    waits = vol->state != SN_VOLUME_READY || vol->in_backend ||
+            something_waits(vol);
+    if (waits || !offer(vol, io)) {
+        sn_io_list_push(&vol->pending, io, SN_IO_PENDING);
+    }
+}
+
+void sn_volume_kick(SnVolume *vol)
+{
+    if (!vol->in_backend) {
+        kick(vol);
+    }
+}
+
+void sn_io_cancel(SnIo *io)
+{
+    SnVolume *vol = io->vol;
+
+    switch ((SnIoState)io->state) {
+    case SN_IO_PENDING:
+        sn_io_list_remove(&vol->pending, io);
+        return;
+    case SN_IO_DONE:
+        sn_io_list_remove(&vol->done, io);
+        return;
+    case SN_IO_IN_FLIGHT:
+        sn_io_list_remove(&vol->in_flight, io);
+        sn_volume_detach(vol, io);
+        break;
+    case SN_IO_SPLIT:
+        sn_split_cancel(vol, io);
+        sn_io_list_remove(&vol->in_flight, io);
+        break;
+    case SN_IO_IDLE:
+        g_assert_not_reached();
+    }
+    /* There may be room in the backend now, and nobody else may tell us. */
+    if (something_waits(vol)) {
+        sn_volume_wake(vol);
+    }
+}
+
+void sn_backend_done(SnIo *io, int ret)
+{
+    SnVolume *vol = io->vol;
+
+    g_assert(io->state == SN_IO_IN_FLIGHT);
+    if (io->parent) {
+        sn_split_part_done(vol, io, ret);
+    } else {
+        sn_io_list_remove(&vol->in_flight, io);
+        sn_volume_finish(vol, io, ret);
+    }
+    sn_volume_wake(vol);
+}
+
+void sn_backend_batch_begin(SnVolume *vol)
+{
+    vol->batch++;
+}
+
+void sn_backend_batch_end(SnVolume *vol)
+{
+    g_assert(vol->batch > 0);
+    if (--vol->batch) {
+        return;
+    }
+    if (vol->in_backend) {
+        sn_volume_wake(vol);
+    } else {
+        sn_volume_run(vol);
+    }
+}

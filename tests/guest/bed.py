@@ -1,0 +1,116 @@
+"""The standard bed: a storage machine and a guest with the card, on one wire.
+
+Copyright (c) 2026 the smartnic-storage authors
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import tempfile
+import unittest
+
+from machine import PLUGIN, Machine, require_testbed
+
+NQN = "nqn.2026-11.org.smartnic:vol0"
+STORAGE_IP = "10.77.0.1"
+HOST_IP = "10.77.0.2"           # the guest's network function
+FIRMWARE_IP = "10.77.0.3"
+STORAGE_MAC = "52:54:00:77:00:01"
+HOST_MAC = "52:54:00:77:00:02"
+FIRMWARE_MAC = "52:54:00:77:00:03"
+VOLUME = f"nvme+tcp://{STORAGE_IP}/{NQN}"
+CARD = "/machine/peripheral/nic0"
+FUNCTION = CARD + "/storage/virtio-backend"
+
+
+class Bed:
+    """A folder for sockets and logs, and the machines in it."""
+
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="smartnic-")
+        self.folder = self._folder.name
+        self._machines = []
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def add(self, machine):
+        self._machines.append(machine)
+        return machine
+
+    def _wire(self, end, kind):
+        """The -netdev of one end, 'storage' or 'guest', of the wire."""
+        if kind == "stream":
+            role = "server=on" if end == "storage" else \
+                   "server=off,reconnect-ms=100"
+            return (f"stream,id=n0,{role},addr.type=unix,"
+                    f"addr.path={self.path('wire')}")
+        other = "guest" if end == "storage" else "storage"
+        return (f"dgram,id=n0,local.type=unix,local.path={self.path(end)},"
+                f"remote.type=unix,remote.path={self.path(other)}")
+
+    def storage(self, cmdline="", wire="stream", args=(), **kwargs):
+        """Starts the storage machine and waits until it serves."""
+        machine = self.add(Machine.linux(
+            "storage", f"sn.role=storage sn.ip={STORAGE_IP}/24 "
+            f"sn.ip6=fd00:77::1/64 {cmdline}",
+            ["-netdev", self._wire("storage", wire), "-device",
+             f"virtio-net-pci,netdev=n0,romfile=,mac={STORAGE_MAC}", *args],
+            self.folder, memory=768, **kwargs))
+        machine.wait_for("@@ STORAGE-READY")
+        return machine
+
+    def card_args(self, volume=VOLUME, card="", netdev=None, wire="stream",
+                  ip=f"{FIRMWARE_IP}/24"):
+        """QEMU's arguments for a card."""
+        return ["-plugin", PLUGIN,
+                "-netdev", netdev or self._wire("guest", wire), "-device",
+                f"smartnic-storage,id=nic0,netdev=n0,addr=4,mac={HOST_MAC},"
+                f"storage-mac={FIRMWARE_MAC},ip={ip}"
+                + (f",volume={volume}" if volume else "") + card]
+
+    def guest(self, job, args=None, cmdline=f"sn.ip={HOST_IP}/24", **kwargs):
+        """Starts a guest with the card; it runs @job and powers off."""
+        machine_args = {k: kwargs.pop(k) for k in ("memory", "wrapper", "echo")
+                        if k in kwargs}
+        extra = kwargs.pop("extra", [])
+        args = self.card_args(**kwargs) if args is None else args
+        return self.add(Machine.linux(
+            "guest", f"sn.role=guest {cmdline}", [*args, *extra], self.folder,
+            job=JOB_HELPERS + job, **machine_args))
+
+    def close(self):
+        for machine in reversed(self._machines):
+            machine.close()
+        self._folder.cleanup()
+
+
+# Shell functions for jobs. A job says "@@ OK" at its end when all went well.
+JOB_HELPERS = r"""
+fail() { say "FAIL $*"; poweroff -f; }
+verify() {  # verify DEVICE BLOCKSIZE SIZE [FIO OPTION]...
+    _dev=$1 _bs=$2 _size=$3; shift 3
+    fio --name=verify --filename=$_dev --rw=randwrite --bs=$_bs \
+        --size=$_size --iodepth=16 --ioengine=libaio --direct=1 \
+        --verify=crc32c --do_verify=1 --verify_fatal=1 --minimal "$@" \
+        >/run/fio.out 2>&1 || { cat /run/fio.out; fail "fio $_bs"; }
+    say "VERIFIED $_bs"
+}
+"""
+
+
+class GuestTest(unittest.TestCase):
+    """A test with a bed of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        require_testbed()
+
+    def setUp(self):
+        self.bed = Bed()
+        self.addCleanup(self.bed.close)
+
+    def finish(self, guest, timeout=240):
+        """The guest's job must end well, and QEMU in order."""
+        result = guest.wait_for("^@@ (OK|FAIL.*|MISSING.*)$", timeout)
+        self.assertEqual(result.group(1), "OK", guest.report())
+        guest.wait_end()

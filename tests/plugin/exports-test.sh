@@ -1,0 +1,51 @@
+#!/bin/sh
+# exports-test.sh PLUGIN QEMU: what the plugin gives and takes as an object.
+#
+# QEMU exports some 24,000 names. One more from us that is among them would be
+# bound to QEMU's, and one that we need and nobody has is a NULL pointer, since
+# references to QEMU are weak.
+#
+# Copyright (c) 2026 the smartnic-storage authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+set -eu
+plugin=$1 qemu=$2
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+status=0
+
+# names FILE NM-OPTION: dynamic symbols without their versions
+names() { nm -D "$2" "$1" | awk '{print $NF}' | sed 's/@.*//' | sort -u; }
+
+names "$plugin" --defined-only >"$tmp/exports"
+printf '%s\n' qemu_plugin_install qemu_plugin_version >"$tmp/expected"
+if ! diff -u "$tmp/expected" "$tmp/exports"; then
+    echo "the plugin must export what the loader looks for, and nothing else"
+    status=1
+fi
+
+{
+    names "$qemu" --defined-only
+    ldd "$plugin" | awk '$2 == "=>" {print $3}' | while read -r lib; do
+        names "$lib" --defined-only
+    done
+    # What a compiler's start files may ask for
+    printf '%s\n' __gmon_start__ _ITM_deregisterTMCloneTable \
+        _ITM_registerTMCloneTable __cxa_finalize
+} | sort -u >"$tmp/given"
+names "$plugin" --undefined-only >"$tmp/needs"
+grep -q . "$tmp/needs" || { echo "nm shows no references at all"; status=1; }
+if comm -23 "$tmp/needs" "$tmp/given" | grep .; then
+    echo "neither QEMU nor a library of the plugin has these"
+    status=1
+fi
+
+# Text relocations or an executable stack would be refused by some systems.
+if readelf -dW "$plugin" | grep -q TEXTREL; then
+    echo "the plugin has text relocations"
+    status=1
+fi
+if readelf -lW "$plugin" | grep GNU_STACK | grep -q 'RWE'; then
+    echo "the plugin wants an executable stack"
+    status=1
+fi
+exit $status

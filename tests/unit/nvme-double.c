@@ -1,0 +1,634 @@
+/*
+ * A test double of an NVMe/TCP target. Offsets are those of the figures in the
+ * NVMe Base, NVMe over Fabrics and NVMe TCP Transport specifications.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "crc32c.h"
+#include "nvme-double.h"
+
+#define SUCCESS 0
+
+typedef struct Conn {
+    NvmeDouble *d;
+    MemoryStream *ms;
+    GByteArray *in;
+    GList *commands;            /* of Command */
+    bool initialized, hdgst, ddgst, fabrics_connected, no_flow;
+    uint16_t qid;
+    int event_cid;              /* of the event request, or -1 */
+    uint16_t sqhd;
+} Conn;
+
+typedef struct Command {
+    Conn *conn;
+    uint8_t sqe[64];
+    uint16_t cid;
+    uint8_t *data;
+    uint32_t len, have;         /* of data to come */
+    uint16_t ttag;
+    uint32_t r2t_end;           /* of the R2T in flight; 0: none */
+    bool ready;                 /* to be carried out */
+} Command;
+
+static uint16_t get16(const uint8_t *p) { return p[0] | p[1] << 8; }
+
+static uint32_t get32(const uint8_t *p)
+{
+    return get16(p) | (uint32_t)get16(p + 2) << 16;
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+    return get32(p) | (uint64_t)get32(p + 4) << 32;
+}
+
+static void put(uint8_t *p, uint64_t v, unsigned size)
+{
+    while (size--) {
+        *p++ = v;
+        v >>= 8;
+    }
+}
+
+/* Sends a PDU: header of @hlen bytes without sizes, data after @pad bytes. */
+static void send_pdu(Conn *c, uint8_t *head, unsigned hlen, const void *data,
+                     uint32_t len, bool digests)
+{
+    NvmeDouble *d = c->d;
+    bool hdgst = digests && c->hdgst, ddgst = digests && c->ddgst && len;
+    unsigned pdo = len ? hlen + (hdgst ? 4 : 0) + d->c2h_pad : 0;
+    unsigned plen = len ? pdo + len + (ddgst ? 4 : 0)
+                        : hlen + (hdgst ? 4 : 0);
+    g_autofree uint8_t *pdu = g_malloc0(plen);
+
+    memcpy(pdu, head, hlen);
+    pdu[1] |= (hdgst ? 1 : 0) | (ddgst ? 2 : 0);
+    pdu[2] = hlen;
+    pdu[3] = pdo;
+    put(pdu + 4, plen, 4);
+    if (hdgst) {
+        put(pdu + hlen, sn_crc32c_portable(0, pdu, hlen), 4);
+    }
+    if (len) {
+        memcpy(pdu + pdo, data, len);
+    }
+    if (ddgst) {
+        put(pdu + pdo + len, sn_crc32c_portable(0, data, len), 4);
+    }
+    if (d->fault.type && d->fault.type == pdu[0] && !d->fault.skip--) {
+        put(pdu + d->fault.offset, d->fault.value, d->fault.size);
+        d->fault.type = 0;
+    }
+    memory_stream_send(c->ms, pdu, plen);
+}
+
+static void free_command(Command *cmd)
+{
+    cmd->conn->commands = g_list_remove(cmd->conn->commands, cmd);
+    g_free(cmd->data);
+    g_free(cmd);
+}
+
+static void respond_cid(Conn *c, uint16_t cid, uint64_t dw01, uint16_t status)
+{
+    uint8_t pdu[24] = { 5 };
+
+    put(pdu + 8, dw01, 8);
+    put(pdu + 16, c->no_flow ? 0xffff : c->sqhd, 2);
+    put(pdu + 18, c->qid, 2);
+    put(pdu + 20, cid, 2);
+    put(pdu + 22, (uint32_t)status << 1, 2);
+    send_pdu(c, pdu, sizeof(pdu), NULL, 0, true);
+}
+
+static void respond(Command *cmd, uint64_t dw01, uint16_t status)
+{
+    respond_cid(cmd->conn, cmd->cid, dw01, status);
+    free_command(cmd);
+}
+
+/* Sends data in PDUs, and the response unless SUCCESS stands for it. */
+static void respond_data(Command *cmd, const uint8_t *data, uint32_t len)
+{
+    Conn *c = cmd->conn;
+    uint32_t at = 0;
+
+    while (at < len) {
+        uint32_t n = MIN(len - at, c->d->c2h_max);
+        uint8_t pdu[24] = { 7 };
+
+        if (at + n == len) {
+            pdu[1] = 4 | (c->no_flow && c->d->success ? 8 : 0);
+        }
+        put(pdu + 8, cmd->cid, 2);
+        put(pdu + 12, at, 4);
+        put(pdu + 16, n, 4);
+        send_pdu(c, pdu, sizeof(pdu), data + at, n, true);
+        at += n;
+    }
+    if (len && c->no_flow && c->d->success) {
+        free_command(cmd);
+    } else {
+        respond(cmd, 0, SUCCESS);
+    }
+}
+
+static void do_connect(Command *cmd)
+{
+    Conn *c = cmd->conn;
+    NvmeDouble *d = c->d;
+
+    d->connects++;
+    g_assert_cmpuint(cmd->len, ==, 1024);
+    g_assert_cmpuint(cmd->have, ==, 1024);      /* in the capsule */
+    g_assert_cmpuint(get16(cmd->sqe + 40), ==, 0);
+    c->qid = get16(cmd->sqe + 42);
+    g_assert_cmpuint(get16(cmd->sqe + 44), >, 0);
+    c->no_flow = cmd->sqe[46] & 4;
+    g_assert_cmpuint(get16(cmd->data + 16), ==, c->qid ? 7 : 0xffff);
+    g_assert_cmpstr((char *)cmd->data + 256, ==, "nqn.2026-11.test:disk");
+    memcpy(d->hostid, cmd->data, 16);
+    g_strlcpy(d->hostnqn, (char *)cmd->data + 512, 256);
+    c->fabrics_connected = !d->connect_status;
+    if (d->connect_status) {
+        respond(cmd, d->connect_dw0, d->connect_status);
+    } else {
+        respond(cmd, 7, SUCCESS);
+    }
+}
+
+static void do_fabrics(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint32_t offset = get32(cmd->sqe + 44);
+
+    if (cmd->sqe[4] == 1) {
+        do_connect(cmd);
+        return;
+    }
+    g_assert_true(cmd->conn->fabrics_connected);
+    if (cmd->sqe[4] == 0) {
+        g_assert_cmphex(offset, ==, 0x14);
+        g_assert_cmphex(get32(cmd->sqe + 48), ==, 0x460001);
+        respond(cmd, 0, SUCCESS);
+    } else if (offset == 0) {
+        g_assert_cmpuint(cmd->sqe[40], ==, 1);
+        respond(cmd, 1ull << 37 | 20 << 24 | 127, SUCCESS);
+    } else {
+        g_assert_cmphex(offset, ==, 0x1c);
+        respond(cmd, d->not_ready ? 0 : 1, SUCCESS);
+        d->not_ready -= d->not_ready > 0;
+    }
+}
+
+static void do_identify(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint8_t id[4096] = { 0 };
+
+    switch (cmd->sqe[40]) {
+    case 1:
+        memcpy(id + 4, "SN42                ", 20);
+        id[77] = DOUBLE_MDTS;
+        put(id + 92, 1 << 8, 4);
+        put(id + 320, 1, 2);
+        put(id + 514, 64, 2);
+        put(id + 520, 0xd, 2);
+        id[525] = d->vwc;
+        put(id + 1792, d->ioccsz, 4);
+        put(id + 1796, 1, 4);
+        break;
+    case 0:
+        g_assert_cmpuint(get32(cmd->sqe + 4), ==, 1);
+        put(id, d->size >> d->block_shift, 8);
+        id[24] = 1 << 4;
+        put(id + 64, 7, 2);
+        put(id + 68, 15, 2);
+        put(id + 72, 31, 2);
+        id[99] = d->nsattr;
+        memset(id + 104, 0xab, 16);
+        put(id + 128, d->metadata | d->block_shift << 16, 4);
+        break;
+    default:
+        g_assert_cmpuint(cmd->sqe[40], ==, 3);
+        id[0] = 3;
+        id[1] = 16;
+        memset(id + 4, 0xcd, 16);
+        break;
+    }
+    respond_data(cmd, id, sizeof(id));
+}
+
+static void do_admin(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint8_t log[4096] = { 1 };
+    unsigned n;
+
+    switch (cmd->sqe[0]) {
+    case 0x02:
+        g_assert_cmphex(get32(cmd->sqe + 40), ==, 4 | 1023 << 16);
+        d->log_reads++;
+        respond_data(cmd, log, sizeof(log));
+        break;
+    case 0x06:
+        do_identify(cmd);
+        break;
+    case 0x08:
+        d->aborts++;
+        respond(cmd, 1, SUCCESS);
+        break;
+    case 0x09:
+        n = MIN(get16(cmd->sqe + 44) + 1, d->max_queues) - 1;
+        respond(cmd, cmd->sqe[40] == 7 ? n << 16 | n : 0, SUCCESS);
+        break;
+    case 0x0c:
+        cmd->conn->event_cid = cmd->cid;
+        d->have_event = true;
+        free_command(cmd);
+        break;
+    case 0x18:
+        d->keep_alives++;
+        if (!d->deaf) {
+            respond(cmd, 0, SUCCESS);
+        }
+        break;
+    case 0x7f:
+        do_fabrics(cmd);
+        break;
+    default:
+        g_error("admin opcode %02x", cmd->sqe[0]);
+    }
+}
+
+/* DSM, with one range; Write Zeroes. */
+static void do_zero(Command *cmd, uint64_t slba, uint64_t nlb)
+{
+    NvmeDouble *d = cmd->conn->d;
+
+    g_assert_cmpuint((slba + nlb) << d->block_shift, <=, d->size);
+    memset(d->disk + (slba << d->block_shift), 0, nlb << d->block_shift);
+    respond(cmd, 0, SUCCESS);
+}
+
+static void do_io(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint64_t slba = get64(cmd->sqe + 40);
+    uint32_t nlb = get16(cmd->sqe + 48) + 1;
+    uint8_t *at = d->disk + (slba << d->block_shift);
+
+    if (d->io_failures) {
+        d->io_failures--;
+        respond(cmd, 0, d->io_status);
+        return;
+    }
+    if (cmd->sqe[0] == 1 || cmd->sqe[0] == 2 || cmd->sqe[0] == 5) {
+        g_assert_cmpuint((slba + nlb) << d->block_shift, <=, d->size);
+        g_assert_cmpuint(get32(cmd->sqe + 32), ==, nlb << d->block_shift);
+    }
+    switch (cmd->sqe[0]) {
+    case 0x00:
+        respond(cmd, 0, SUCCESS);
+        break;
+    case 0x01:
+        d->last_cdw12 = get32(cmd->sqe + 48);
+        memcpy(at, cmd->data, cmd->len);
+        respond(cmd, 0, SUCCESS);
+        break;
+    case 0x02:
+        respond_data(cmd, at, (nlb + d->long_read - d->short_read) <<
+                     d->block_shift);
+        d->long_read = false;
+        break;
+    case 0x05:
+        respond(cmd, 0, memcmp(at, cmd->data, cmd->len) ? 0x285 : SUCCESS);
+        break;
+    case 0x08:
+        d->last_cdw12 = get32(cmd->sqe + 48);
+        do_zero(cmd, slba, nlb);
+        break;
+    case 0x09:
+        g_assert_cmpuint(cmd->len, ==, 16);
+        g_assert_cmpuint(get32(cmd->sqe + 40), ==, 0);
+        g_assert_cmpuint(get32(cmd->sqe + 44), ==, 4);
+        do_zero(cmd, get64(cmd->data + 8), get32(cmd->data + 4));
+        break;
+    default:
+        g_error("I/O opcode %02x", cmd->sqe[0]);
+    }
+}
+
+static void send_r2t(Command *cmd)
+{
+    Conn *c = cmd->conn;
+    uint32_t len = MIN(cmd->len - cmd->have, c->d->r2t_max);
+    uint8_t pdu[24] = { 9 };
+
+    c->d->r2ts++;
+    cmd->ttag = g_rand_int_range(c->d->rand, 0, 65536);
+    cmd->r2t_end = cmd->have + len;
+    put(pdu + 8, cmd->cid, 2);
+    put(pdu + 10, cmd->ttag, 2);
+    put(pdu + 12, cmd->have, 4);
+    put(pdu + 16, len, 4);
+    send_pdu(c, pdu, sizeof(pdu), NULL, 0, true);
+}
+
+/* Carries out one command that is ready, or asks for data: any of them. */
+static void run(void *opaque)
+{
+    NvmeDouble *d = opaque;
+    g_autoptr(GPtrArray) ready = g_ptr_array_new();
+    Command *cmd;
+
+    for (GList *l = d->conns; l; l = l->next) {
+        Conn *c = l->data;
+
+        for (GList *m = c->commands; m; m = m->next) {
+            cmd = m->data;
+            if (cmd->ready && !(c->qid && d->hold)) {
+                g_ptr_array_add(ready, cmd);
+            }
+        }
+    }
+    if (!ready->len) {
+        return;
+    }
+    cmd = ready->pdata[g_rand_int_range(d->rand, 0, ready->len)];
+    d->loop->bh_schedule(d->bh);
+    cmd->ready = false;
+    if (cmd->have < cmd->len) {
+        send_r2t(cmd);
+    } else if (cmd->conn->qid) {
+        do_io(cmd);
+    } else {
+        do_admin(cmd);
+    }
+}
+
+static void make_ready(Command *cmd)
+{
+    cmd->ready = true;
+    cmd->conn->d->loop->bh_schedule(cmd->conn->d->bh);
+}
+
+static Command *find_command(Conn *c, uint16_t cid)
+{
+    for (GList *l = c->commands; l; l = l->next) {
+        if (((Command *)l->data)->cid == cid) {
+            return l->data;
+        }
+    }
+    return NULL;
+}
+
+static bool sends_data(const uint8_t *sqe)
+{
+    if (sqe[0] == 0x7f) {
+        return sqe[4] & 1;
+    }
+    return sqe[0] & 1;
+}
+
+static void got_command(Conn *c, const uint8_t *pdu, const uint8_t *data,
+                        uint32_t len)
+{
+    NvmeDouble *d = c->d;
+    Command *cmd = g_new0(Command, 1);
+    uint32_t sgl_len = get32(pdu + 8 + 32);
+    uint8_t sgl_type = pdu[8 + 39];
+
+    g_assert_cmpuint(pdu[2], ==, 72);
+    memcpy(cmd->sqe, pdu + 8, 64);
+    cmd->conn = c;
+    cmd->cid = get16(cmd->sqe + 2);
+    g_assert_null(find_command(c, cmd->cid));
+    g_assert_cmpint(cmd->cid, !=, c->event_cid);
+    c->commands = g_list_append(c->commands, cmd);
+    c->sqhd = (c->sqhd + 1) % 32;
+    g_assert_cmphex(cmd->sqe[1], ==, 0x40);
+    g_assert_cmpuint(get64(cmd->sqe + 24), ==, 0);
+    if (sends_data(cmd->sqe)) {
+        cmd->len = sgl_len;
+        cmd->data = g_malloc0(cmd->len);
+    }
+    if (len) {
+        g_assert_cmphex(sgl_type, ==, 0x01);
+        g_assert_cmpuint(len, ==, cmd->len);
+        g_assert_cmpuint(len, <=, cmd->sqe[0] == 0x7f ? 8192 :
+                         d->ioccsz * 16 - 64);
+        memcpy(cmd->data, data, len);
+        cmd->have = len;
+        d->in_capsule += cmd->sqe[0] != 0x7f;
+    } else {
+        g_assert_cmphex(sgl_type, ==, 0x5a);
+    }
+    if (cmd->sqe[0] != 0x7f) {
+        g_assert_true(c->fabrics_connected);
+        d->commands[cmd->sqe[0]] += c->qid != 0;
+    }
+    make_ready(cmd);
+}
+
+static void got_data(Conn *c, const uint8_t *pdu, const uint8_t *data,
+                     uint32_t len)
+{
+    Command *cmd = find_command(c, get16(pdu + 8));
+
+    g_assert_nonnull(cmd);
+    g_assert_cmpuint(cmd->r2t_end, >, 0);
+    g_assert_cmphex(get16(pdu + 10), ==, cmd->ttag);
+    g_assert_cmpuint(get32(pdu + 12), ==, cmd->have);
+    g_assert_cmpuint(get32(pdu + 16), ==, len);
+    g_assert_cmpuint(len, <=, c->d->maxh2cdata);
+    g_assert_cmpuint(cmd->have + len, <=, cmd->r2t_end);
+    memcpy(cmd->data + cmd->have, data, len);
+    cmd->have += len;
+    g_assert_cmpuint(!!(pdu[1] & 4), ==, cmd->have == cmd->r2t_end);
+    if (cmd->have == cmd->r2t_end) {
+        cmd->r2t_end = 0;
+        make_ready(cmd);
+    }
+}
+
+static void got_icreq(Conn *c, const uint8_t *pdu, uint32_t plen)
+{
+    uint8_t resp[128] = { 1 };
+
+    g_assert_false(c->initialized);
+    g_assert_cmpuint(plen, ==, 128);
+    g_assert_cmpuint(pdu[2], ==, 128);
+    g_assert_cmpuint(get16(pdu + 8), ==, 0);
+    g_assert_cmpuint(pdu[10], ==, 0);
+    g_assert_cmpuint(get32(pdu + 12), ==, 0);
+    c->initialized = true;
+    resp[10] = c->d->cpda;
+    resp[11] = pdu[11];
+    put(resp + 12, c->d->maxh2cdata, 4);
+    send_pdu(c, resp, sizeof(resp), NULL, 0, false);
+    c->hdgst = pdu[11] & 1;
+    c->ddgst = pdu[11] & 2;
+}
+
+/* Checks the common header and the digests of a command or data PDU. */
+static void got_pdu(Conn *c, const uint8_t *pdu, uint32_t plen)
+{
+    unsigned hlen = pdu[2], pdo = pdu[3];
+    bool ddgst = c->ddgst && pdo;
+    uint32_t len = pdo ? plen - pdo - (ddgst ? 4 : 0) : 0;
+
+    if (pdu[0] == 0) {
+        got_icreq(c, pdu, plen);
+        return;
+    }
+    g_assert_true(c->initialized);
+    if (pdu[0] == 2) {
+        g_assert_cmpuint(hlen, ==, 24);
+        c->d->term_fes = get16(pdu + 8);
+        return;
+    }
+    g_assert_cmpuint(pdu[1] & 3, ==, (c->hdgst ? 1 : 0) | (ddgst ? 2 : 0));
+    if (c->hdgst) {
+        g_assert_cmphex(get32(pdu + hlen), ==,
+                        sn_crc32c_portable(0, pdu, hlen));
+    }
+    if (pdo) {
+        g_assert_cmpuint(pdo % ((c->d->cpda + 1) * 4), ==, 0);
+        g_assert_cmpuint(pdo, >=, hlen + (c->hdgst ? 4 : 0));
+    } else {
+        g_assert_cmpuint(plen, ==, hlen + (c->hdgst ? 4 : 0));
+    }
+    if (ddgst) {
+        g_assert_cmphex(get32(pdu + pdo + len), ==,
+                        sn_crc32c_portable(0, pdu + pdo, len));
+    }
+    if (pdu[0] == 4) {
+        got_command(c, pdu, pdu + pdo, len);
+    } else {
+        g_assert_cmpuint(pdu[0], ==, 6);
+        got_data(c, pdu, pdu + pdo, len);
+    }
+}
+
+static void peer_input(void *opaque, const uint8_t *bytes, size_t len)
+{
+    Conn *c = opaque;
+
+    g_byte_array_append(c->in, bytes, len);
+    while (c->in->len >= 8 && c->in->len >= get32(c->in->data + 4)) {
+        uint32_t plen = get32(c->in->data + 4);
+
+        g_assert_cmpuint(plen, >=, 24);
+        got_pdu(c, c->in->data, plen);
+        g_byte_array_remove_range(c->in, 0, plen);
+    }
+}
+
+static void *peer_accept(void *opaque, MemoryStream *ms)
+{
+    NvmeDouble *d = opaque;
+    Conn *c = g_new0(Conn, 1);
+
+    c->d = d;
+    c->ms = ms;
+    c->in = g_byte_array_new();
+    c->event_cid = -1;
+    d->conns = g_list_append(d->conns, c);
+    return c;
+}
+
+static void peer_gone(void *opaque)
+{
+    Conn *c = opaque;
+
+    c->d->conns = g_list_remove(c->d->conns, c);
+    while (c->commands) {
+        free_command(c->commands->data);
+    }
+    g_byte_array_unref(c->in);
+    g_free(c);
+}
+
+static const MemoryPeerOps peer_ops = {
+    .accept = peer_accept,
+    .input = peer_input,
+    .gone = peer_gone,
+};
+
+NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed)
+{
+    NvmeDouble *d = g_new0(NvmeDouble, 1);
+
+    d->loop = loop;
+    d->rand = g_rand_new_with_seed(seed);
+    d->net = memory_net_new(loop, &peer_ops, d, seed + 1);
+    d->bh = loop->bh_new(loop, run, d);
+    d->maxh2cdata = 4096;
+    d->ioccsz = (64 + 4096) / 16;
+    d->r2t_max = UINT32_MAX;
+    d->c2h_max = UINT32_MAX;
+    d->block_shift = 9;
+    d->max_queues = 16;
+    d->vwc = 1;
+    d->size = size;
+    d->disk = g_malloc0(size);
+    return d;
+}
+
+void nvme_double_free(NvmeDouble *d)
+{
+    memory_net_free(d->net);
+    d->loop->bh_free(d->bh);
+    g_rand_free(d->rand);
+    g_free(d->disk);
+    g_free(d);
+}
+
+void nvme_double_release(NvmeDouble *d)
+{
+    d->hold = false;
+    d->loop->bh_schedule(d->bh);
+}
+
+static Conn *admin_conn(NvmeDouble *d)
+{
+    for (GList *l = d->conns; l; l = l->next) {
+        if (!((Conn *)l->data)->qid) {
+            return l->data;
+        }
+    }
+    g_assert_not_reached();
+}
+
+void nvme_double_event(NvmeDouble *d)
+{
+    Conn *c = admin_conn(d);
+    uint16_t cid = c->event_cid;
+
+    g_assert_true(d->have_event);
+    d->have_event = false;
+    c->event_cid = -1;
+    respond_cid(c, cid, 2 | 4 << 16, SUCCESS);
+}
+
+void nvme_double_inject(NvmeDouble *d, const void *bytes, size_t len)
+{
+    memory_stream_send(admin_conn(d)->ms, bytes, len);
+}
+
+unsigned nvme_double_pending(const NvmeDouble *d)
+{
+    unsigned n = 0;
+
+    for (GList *l = d->conns; l; l = l->next) {
+        Conn *c = l->data;
+
+        n += c->qid ? g_list_length(c->commands) : 0;
+    }
+    return n;
+}
