@@ -80,12 +80,19 @@ sn_apt_suite() {
     esac
 }
 
-# sn_apt_install PACKAGE... : installs what is missing
+# sn_apt_install PACKAGE[>=VERSION]... : installs what is missing or older
 sn_apt_install() {
-    local p missing=()
+    local p have missing=()
     for p; do
-        dpkg-query -W -f '${Status}' "$p" 2>/dev/null |
-            grep -q 'ok installed' || missing+=("$p")
+        have=$(dpkg-query -W -f '${db:Status-Status} ${Version}' \
+               "${p%%>=*}" 2>/dev/null) || have=
+        case $have in
+        "installed "*)
+            [ "$p" = "${p%%>=*}" ] ||
+                dpkg --compare-versions "${have#* }" ge "${p#*>=}" ||
+                missing+=("${p%%>=*}") ;;
+        *) missing+=("${p%%>=*}") ;;
+        esac
     done
     [ ${#missing[@]} = 0 ] && return 0
     sn_apt_init

@@ -243,6 +243,9 @@ bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a)
                               a->options->nsid, why);
         return false;
     }
+    if (a->options->ddgst) {
+        info.max_transfer = MIN(info.max_transfer, SN_NVMETCP_DDGST_TRANSFER);
+    }
     a->info = info;
     return true;
 }

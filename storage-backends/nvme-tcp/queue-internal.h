@@ -114,6 +114,7 @@ struct SnNvmeQueue {
         __attribute__((aligned(8)));
 
     /* Receiving (queue-rx.c). */
+    int64_t heard;              /* when something came; SnLoop's clock, ns */
     SnNvmeRxState rx_state;
     uint8_t rx_head[SN_PDU_RX_HEAD_MAX + SN_PDU_DIGEST_LEN]
         __attribute__((aligned(8)));
@@ -147,7 +148,7 @@ bool sn_nvmetcp_tx_has_room(const SnNvmeQueue *q);
 void sn_nvmetcp_tx_command(SnNvmeCmd *cmd);
 /* Answers the R2T that cmd->r2t_left and ttag tell of, now or later. */
 void sn_nvmetcp_tx_r2t(SnNvmeCmd *cmd);
-/* Takes back all of @cmd that the stream references; others may use its room. */
+/* Takes back all that the stream references of @cmd; others use the room. */
 void sn_nvmetcp_tx_detach(SnNvmeCmd *cmd);
 
 /* queue-rx.c */

@@ -15,10 +15,10 @@
 #include "queue-internal.h"
 
 /* One of these per command, and some for data that is split in many PDUs. */
-#define EXTRA_SLOTS 32
+#define EXTRA_SLOTS 16
 
-#define COPY_SIZE (32 * 1024)
-#define COPY_COUNT 64
+#define COPY_SIZE SN_NVMETCP_DDGST_TRANSFER
+#define COPY_COUNT 32
 
 static const uint8_t zeroes[SN_PDU_PAD_MAX];
 

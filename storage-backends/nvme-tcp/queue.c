@@ -75,6 +75,7 @@ static void receive(SnNvmeQueue *q)
 {
     SnVolume *vol = q->config.vol;
 
+    q->heard = sn_loop_now(q->config.loop);
     sn_backend_batch_begin(vol);
     sn_nvmetcp_rx(q);
     sn_nvmetcp_queue_push(q);
@@ -146,6 +147,11 @@ void sn_nvmetcp_queue_free(SnNvmeQueue *q)
     sn_nvmetcp_tx_cleanup(q);
     g_free(q->cmds);
     g_free(q);
+}
+
+int64_t sn_nvmetcp_queue_heard(const SnNvmeQueue *q)
+{
+    return q->heard;
 }
 
 uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q)

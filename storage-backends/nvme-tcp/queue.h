@@ -25,6 +25,14 @@ typedef struct SnNvmeCmd SnNvmeCmd;
  */
 #define SN_NVMETCP_FABRICS_IN_CAPSULE 8192
 
+/*
+ * Bytes of data that a command may have with data digests. All that one R2T
+ * asks for then fits in one copy and so in one PDU: Linux's target (seen with
+ * 6.1) takes the digest over the whole command's data, and is right only when
+ * that is one PDU.
+ */
+#define SN_NVMETCP_DDGST_TRANSFER (128 * 1024)
+
 typedef enum SnNvmeDir {
     SN_NVME_NO_DATA,
     SN_NVME_IN,                 /* from the controller */
@@ -82,6 +90,9 @@ SnNvmeQueue *sn_nvmetcp_queue_new(const SnNvmeQueueConfig *config);
 void sn_nvmetcp_queue_free(SnNvmeQueue *q);
 
 uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q);
+
+/* When something came from the target last (SnLoop's clock, ns); 0: never. */
+int64_t sn_nvmetcp_queue_heard(const SnNvmeQueue *q);
 
 /*
  * Sends @req, of which nothing but the data is referenced afterwards. NULL

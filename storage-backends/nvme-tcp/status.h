@@ -9,7 +9,7 @@
 
 #include "nvme.h"
 
-/* 0, or the negative errno (see volume.h) that an I/O command's status means. */
+/* 0, or the errno (negative, see volume.h) that an I/O status means. */
 int sn_nvme_status_to_errno(unsigned status);
 
 /* Whether sending the same command again, a little later, may help. */

@@ -34,6 +34,20 @@ static void keep_alive_done(void *opaque, const SnNvmeCqe *cqe)
     }
 }
 
+/*
+ * A target that answers I/O is alive, even when it is too busy to get around
+ * to its admin queue.
+ */
+static int64_t last_heard(const SnNvmeAssoc *a)
+{
+    int64_t last = sn_nvmetcp_queue_heard(a->admin);
+
+    for (unsigned i = 0; i < a->num_io; i++) {
+        last = MAX(last, sn_nvmetcp_queue_heard(a->io[i]));
+    }
+    return last;
+}
+
 static void keep_alive_tick(void *opaque)
 {
     SnNvmeAssoc *a = opaque;
@@ -41,7 +55,8 @@ static void keep_alive_tick(void *opaque)
     int64_t limit = a->options->keep_alive * SN_NS_PER_S;
     SnNvmeSqe sqe = { .opcode = nvme_admin_keep_alive };
 
-    if (a->keep_alive_sent && now - a->keep_alive_sent >= limit) {
+    if (a->keep_alive_sent &&
+        now - MAX(a->keep_alive_sent, last_heard(a)) >= limit) {
         sn_nvmetcp_assoc_fail(a, false, "the target did not answer a Keep "
                               "Alive within %u s", a->options->keep_alive);
         return;

@@ -320,9 +320,9 @@ static void test_split_by_maxh2cdata(void)
     World *w = world_new(3);
     g_autofree uint8_t *buf = g_malloc(131072);
 
-    /* 32 H2CData PDUs for one R2T: all leave without waiting. */
+    /* 32 H2CData PDUs for one R2T: more than can be in flight at once. */
     memset(buf, 0x31, 131072);
-    world_open_ready(w, "");
+    world_open_ready(w, "queue-size=2");
     g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 131072, buf), ==, 0);
     g_assert_cmpuint(w->d->r2ts, ==, 1);
     g_assert_cmpmem(w->d->disk, 131072, buf, 131072);
