@@ -104,7 +104,7 @@ storage() {
     done
     [ -z "$bootmark" ] || printf '%b' "$bootmark" | dd of=/dev/nullb0 2>/dev/null
     make_port 1 ipv4 0.0.0.0
-    [ -z "$ip6" ] || make_port 2 ipv6 ::
+    [ -z "$ip6" ] || make_port 2 ipv6 "${ip6%/*}"
     iperf3 -s -D
     say STORAGE-READY
 }

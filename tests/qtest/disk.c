@@ -47,7 +47,11 @@ void disk_negotiate(Disk *disk, uint64_t without)
 {
     uint64_t features;
 
-    qvirtio_start_device(disk->dev);
+    /* As a boot firmware does, which does not wait for the end of a reset. */
+    disk->dev->bus->set_status(disk->dev, 0);
+    disk->dev->features_negotiated = false;
+    disk->dev->bus->set_status(disk->dev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+                                          VIRTIO_CONFIG_S_DRIVER);
     free_queues(disk);
     features = qvirtio_get_features(disk->dev);
     qvirtio_set_features(disk->dev,

@@ -19,10 +19,10 @@
 #define CARD_UNREACHABLE \
     CARD(",ip=10.0.0.2/24,volume=nvme+tcp://10.0.0.9/nqn.2026-11.test:none")
 
-/* A disk that gives up holding resets back at once. */
+/* A disk whose volume may take its time. */
 static void open_disk(Disk *disk, Machine *m)
 {
-    machine_start(m, TIMEOUT("0") CARD_UNREACHABLE);
+    machine_start(m, TIMEOUT("3600000") CARD_UNREACHABLE);
     disk_open(disk, m, STORAGE_DEVFN);
     disk_start(disk, 0, 1);
 }
@@ -93,8 +93,34 @@ static void test_reset_gives_up(void)
     Machine m;
     Disk disk;
 
-    open_disk(&disk, &m);
+    machine_start(&m, TIMEOUT("0") CARD_UNREACHABLE);
+    disk_open(&disk, &m, STORAGE_DEVFN);
+    qvirtio_reset(disk.dev);
+    disk_start(&disk, 0, 1);
     g_assert_cmpuint(qvirtio_config_readq(disk.dev, 0), ==, 0);
+    close_all(&disk);
+}
+
+/* A boot firmware that reads meanwhile gets an error in the end. */
+static void test_requests_give_up(void)
+{
+    gint64 deadline = machine_deadline();
+    Machine m;
+    Disk disk;
+
+    machine_start(&m, TIMEOUT("100") CARD_UNREACHABLE);
+    disk_open(&disk, &m, STORAGE_DEVFN);
+    disk_start(&disk, 0, 1);
+    for (unsigned round = 0; round < 2; round++) {
+        offer_requests(&disk);
+        for (unsigned i = 0; i < REQUESTS; i++) {
+            while (!qvirtqueue_get_buf(m.qts, disk.vq[0], NULL, NULL)) {
+                g_assert_true(machine_before(deadline));
+            }
+        }
+        g_assert_cmpuint(disk_status(&disk), ==, VIRTIO_BLK_S_IOERR);
+        disk_start(&disk, 0, 1);
+    }
     close_all(&disk);
 }
 
@@ -265,6 +291,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/waiting/reset-is-held", test_reset_is_held);
     g_test_add_func("/waiting/reset-gives-up", test_reset_gives_up);
+    g_test_add_func("/waiting/requests-give-up", test_requests_give_up);
     g_test_add_func("/waiting/device-reset", test_device_reset);
     g_test_add_func("/waiting/queue-reset", test_queue_reset);
     g_test_add_func("/waiting/system-reset", test_system_reset);

@@ -25,7 +25,7 @@ static uint64_t common_read(void *opaque, hwaddr addr, unsigned size)
     uint64_t val = dev->pci_ops->read(opaque, addr, size);
 
     if (addr == VIRTIO_PCI_COMMON_STATUS && val == 0 &&
-        sn_virtio_blk_hold_reset(&dev->vdev)) {
+        sn_virtio_blk_must_wait(&dev->vdev)) {
         /* Any value but 0 says that the reset is still going on. */
         return VIRTIO_CONFIG_S_NEEDS_RESET;
     }

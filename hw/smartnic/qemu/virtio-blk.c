@@ -93,6 +93,15 @@ static void req_drop(SnVirtioBlkReq *req)
     g_free(req);
 }
 
+static void notify_config(SnVirtioBlk *s)
+{
+    if (runstate_is_running()) {
+        virtio_notify_config(VIRTIO_DEVICE(s));
+    } else {
+        s->notify_config = true;    /* guest memory rests while stopped */
+    }
+}
+
 static void req_complete(SnVirtioBlkReq *req, uint8_t status)
 {
     SnVirtioBlk *s = req->dev;
@@ -134,11 +143,55 @@ static void io_complete(SnIo *io, int ret)
 
 /* ---- starting ---- */
 
+static bool never_ready(SnVirtioBlk *s)
+{
+    return sn_volume_state(s->vol) == SN_VOLUME_CONNECTING;
+}
+
+bool sn_virtio_blk_must_wait(SnVirtioBlk *s)
+{
+    int64_t now = sn_loop_now(sn_qemu_loop());
+
+    if (!s->vol || !never_ready(s)) {
+        return false;
+    }
+    if (!s->wait_until) {
+        s->wait_until = now + s->ready_timeout * SN_NS_PER_MS;
+        sn_qemu_loop()->timer_set(s->wait_timer, s->wait_until);
+    }
+    return now < s->wait_until;
+}
+
 static void req_submit(SnVirtioBlkReq *req)
 {
+    if (never_ready(req->dev) && !sn_virtio_blk_must_wait(req->dev)) {
+        req_complete(req, VIRTIO_BLK_S_IOERR);
+        return;
+    }
     req->submitted = true;
     req->io.complete = io_complete;
     sn_volume_submit(req->dev->vol, &req->io);
+}
+
+/*
+ * A boot firmware asks every disk for its first block, and would wait for a
+ * target that does not exist. Nobody has seen this disk work yet, so failing
+ * loses nothing.
+ */
+static void wait_over(void *opaque)
+{
+    SnVirtioBlk *s = opaque;
+    SnVirtioBlkReq *req, *tmp;
+
+    if (!never_ready(s) || !runstate_is_running()) {
+        return;                 /* a stopped VM sees it when it continues */
+    }
+    QTAILQ_FOREACH_SAFE(req, &s->reqs, next, tmp) {
+        cancel_io(req);
+        req_complete(req, VIRTIO_BLK_S_IOERR);
+    }
+    notify_guest(s);
+    notify_config(s);
 }
 
 /*
@@ -352,9 +405,9 @@ static void drop_requests(SnVirtioBlk *s, VirtQueue *vq)
 static void vm_state_changed(void *opaque, bool running, RunState state)
 {
     SnVirtioBlk *s = opaque;
-    SnVirtioBlkReq *req;
+    SnVirtioBlkReq *req, *tmp;
 
-    QTAILQ_FOREACH(req, &s->reqs, next) {
+    QTAILQ_FOREACH_SAFE(req, &s->reqs, next, tmp) {
         if (!running) {
             cancel_io(req);
         } else if (!req->submitted) {
@@ -363,6 +416,7 @@ static void vm_state_changed(void *opaque, bool running, RunState state)
     }
     if (running) {
         sn_volume_kick(s->vol);
+        notify_guest(s);
     }
     if (running && s->notify_config) {
         s->notify_config = false;
@@ -390,27 +444,15 @@ static bool info_valid(SnVirtioBlk *s)
     return sn_volume_info(s->vol)->block_size != 0;
 }
 
-bool sn_virtio_blk_hold_reset(SnVirtioBlk *s)
-{
-    int64_t now = sn_loop_now(sn_qemu_loop());
-
-    if (!s->vol || sn_volume_state(s->vol) != SN_VOLUME_CONNECTING) {
-        return false;
-    }
-    if (!s->hold_until) {
-        s->hold_until = now + s->ready_timeout * SN_NS_PER_MS;
-    }
-    return now < s->hold_until;
-}
-
 static uint64_t capacity_sectors(SnVirtioBlk *s)
 {
     if (info_valid(s)) {
         return sn_volume_info(s->vol)->size / SECTOR;
     }
     /* A driver that waited in vain gets an empty disk, which grows later. */
-    return s->hold_until && !sn_virtio_blk_hold_reset(s) ? 0
-                                                         : PROVISIONAL_SECTORS;
+    return !never_ready(s) ||
+           (s->wait_until && !sn_virtio_blk_must_wait(s))
+           ? 0 : PROVISIONAL_SECTORS;
 }
 
 static uint32_t limit_sectors(uint64_t bytes)
@@ -499,11 +541,7 @@ static void volume_info_changed(void *opaque)
     SnVirtioBlk *s = opaque;
 
     update_features(s);
-    if (runstate_is_running()) {
-        virtio_notify_config(VIRTIO_DEVICE(s));
-    } else {
-        s->notify_config = true;    /* guest memory rests while stopped */
-    }
+    notify_config(s);
 }
 
 static void volume_state_changed(void *opaque, SnVolumeState state)
@@ -567,6 +605,7 @@ static void virtio_blk_realize(DeviceState *dev, Error **errp)
         error_setg(errp, "%s", gerr->message);
         return;
     }
+    s->wait_timer = sn_qemu_loop()->timer_new(sn_qemu_loop(), wait_over, s);
     QTAILQ_INIT(&s->reqs);
     virtio_init(vdev, VIRTIO_ID_BLOCK,
                 endof(struct virtio_blk_config, write_zeroes_may_unmap));
@@ -585,6 +624,7 @@ static void virtio_blk_unrealize(DeviceState *dev)
     qemu_del_vm_change_state_handler(s->vmstate);
     sn_volume_close(s->vol);
     s->vol = NULL;
+    sn_qemu_loop()->timer_free(s->wait_timer);
     for (unsigned i = 0; i < s->num_queues; i++) {
         virtio_del_queue(vdev, i);
     }

@@ -37,16 +37,20 @@ struct SnVirtioBlk {
     uint64_t notify[DIV_ROUND_UP(VIRTIO_QUEUE_MAX, 64)];
     bool notify_config;
     /*
-     * Guest drivers learn size and features right after a reset, so a reset
-     * is not reported complete before the volume is READY, until this time
-     * (SnLoop's clock; 0: no reset was held back yet).
+     * Before the volume is READY for the first time, a reset is not reported
+     * complete and requests wait, but only until this time (SnLoop's clock,
+     * ns; 0: nobody waited yet). Afterwards the disk is empty until it is.
      */
-    int64_t hold_until;
+    int64_t wait_until;
+    SnTimer *wait_timer;
     VMChangeStateEntry *vmstate;
 };
 
-/* Whether a driver that resets the function has to wait for the volume. */
-bool sn_virtio_blk_hold_reset(SnVirtioBlk *s);
+/*
+ * Whether somebody who asks for the volume now, a driver that resets the
+ * function or sends a request, has to wait for it to become READY at all.
+ */
+bool sn_virtio_blk_must_wait(SnVirtioBlk *s);
 
 void sn_virtio_blk_register_types(void);
 
