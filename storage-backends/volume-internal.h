@@ -54,6 +54,7 @@ struct SnVolume {
     char *last_error;
     unsigned reconnects;
     bool trying;                /* start() was called and is not answered */
+    bool other_disk;            /* answered, and has to be left again */
     unsigned tries;             /* failed ones in a row, see retry_delay() */
     int64_t max_delay;          /* between two tries, ns */
     int64_t since;              /* when the state was entered, ns */

@@ -72,7 +72,16 @@ static void start(void *opaque)
 
 static void work(void *opaque)
 {
-    sn_volume_run(opaque);
+    SnVolume *vol = opaque;
+
+    if (vol->other_disk) {
+        vol->other_disk = false;
+        vol->in_backend++;
+        vol->ops->stop(vol->be);
+        vol->in_backend--;
+        sn_backend_lost(vol, false, "another disk answers under this URL");
+    }
+    sn_volume_run(vol);
 }
 
 /* Nanoseconds until the next try, after @tries in a row that failed. */
@@ -94,11 +103,28 @@ static void schedule_start(SnVolume *vol)
     }
 }
 
+/*
+ * What waits is for the disk that was there before. Should another one answer
+ * under the same name after a loss, it must not get these writes.
+ */
+static bool same_disk(const SnVolumeInfo *a, const SnVolumeInfo *b)
+{
+    return a->block_size == b->block_size &&
+           !memcmp(a->uuid, b->uuid, sizeof(a->uuid)) &&
+           !memcmp(a->nguid, b->nguid, sizeof(a->nguid)) &&
+           !memcmp(a->eui64, b->eui64, sizeof(a->eui64));
+}
+
 void sn_backend_ready(SnVolume *vol, const SnVolumeInfo *info)
 {
     int64_t now = sn_loop_now(vol->loop);
 
     g_assert(!vol->in_backend && vol->trying);
+    if (vol->state == SN_VOLUME_LOST && !same_disk(&vol->info, info)) {
+        vol->other_disk = true;
+        vol->loop->bh_schedule(vol->work_bh);   /* not from inside of it */
+        return;
+    }
     vol->trying = false;
     vol->info = *info;
     if (vol->state == SN_VOLUME_LOST) {
@@ -170,6 +196,9 @@ void sn_backend_lost(SnVolume *vol, bool permanent, const char *fmt, ...)
 
 void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info)
 {
+    if (vol->state != SN_VOLUME_READY) {
+        return;
+    }
     vol->info = *info;
     vol->info_dirty = true;
     sn_volume_wake(vol);

@@ -99,6 +99,9 @@ storage() {
         n=$s/namespaces/$i
         mkdir $n
         echo -n /dev/nullb$((i - 1)) >$n/device_path
+        # The same after a restart, or it would be another disk.
+        echo 5a000000-0000-4000-8000-00000000000$i >$n/device_uuid
+        echo 5a000000-0000-4000-8000-00000000000$i >$n/device_nguid
         echo 1 >$n/enable
         i=$((i + 1))
     done

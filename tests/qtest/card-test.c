@@ -83,6 +83,27 @@ static void test_topology(void)
     }
 }
 
+/*
+ * Cards without a name, each in slot 0 of its port, and the address that the
+ * error message for a bad one recommends.
+ */
+static void test_nameless_cards(void)
+{
+    Machine m;
+
+    machine_start(&m, "-machine q35 "
+                  "-device pcie-root-port,id=r0,slot=1 "
+                  "-device pcie-root-port,id=r1,slot=2 "
+                  "-netdev hubport,id=n0,hubid=0 "
+                  "-netdev hubport,id=n1,hubid=0 "
+                  "-netdev hubport,id=nic0.host,hubid=1 "
+                  "-device smartnic-storage,bus=r0,netdev=n0,"
+                  "mac=52:54:00:12:34:56,volume=null://?size=1M "
+                  "-device smartnic-storage,bus=r1,netdev=n1");
+    machine_assert_alive(&m);
+    machine_stop(&m);
+}
+
 static void test_two_cards(void)
 {
     Machine m;
@@ -179,6 +200,9 @@ static const struct {
     { DEVICE(",function=floppy"), { "function", "floppy" } },
     { DEVICE(",function=none,volume=null://?size=1M"), { "volume" } },
     { DEVICE(",addr=4.1"), { "addr" } },
+    { "-netdev hubport,id=n1,hubid=0 "
+      "-device 'smartnic-storage,netdev=n1,volume=mem://?size=1M,bootindex=1' "
+      DEVICE(",volume=mem://?size=1M,bootindex=1"), { "bootindex" } },
     { DEVICE(",color=red"), { "color" } },
     { DEVICE(",volume=mem://?size=1M,num-queues=0"), { "num-queues", "0" } },
     { DEVICE(",volume=mem://?size=1M,num-queues=65"), { "num-queues" } },
@@ -392,6 +416,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/card/topology", test_topology);
+    g_test_add_func("/card/nameless-cards", test_nameless_cards);
     g_test_add_func("/card/two-cards", test_two_cards);
     g_test_add_func("/card/registers", test_registers);
     g_test_add_func("/card/refusals", test_refusals);

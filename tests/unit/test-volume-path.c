@@ -152,6 +152,42 @@ static void test_reconnect(void)
     sb_close(v);
 }
 
+/* What waits is not for another disk that answers under the same name. */
+static void test_other_disk(void)
+{
+    SbVolume *v = sb_open_ready();
+    SnVolumeInfo first = v->info;
+    TestIo *io;
+
+    test_loop_advance(v->loop, 10 * SN_NS_PER_S);
+    io = tio_write_new(v, 'a', 1);
+    sb_kick(v);
+    sb_lost(v, false);
+    sb_run(v);
+    v->info.uuid[3] ^= 1;
+    sb_ready(v);
+    sb_run(v);
+    g_assert_cmpint(sn_volume_state(v->vol), ==, SN_VOLUME_LOST);
+    g_assert_cmpstr(sn_volume_last_error(v->vol), ==,
+                    "another disk answers under this URL");
+    g_assert_cmpuint(v->be->stops, ==, 1);
+    v->be->stops = 0;           /* the one at the end is counted anew */
+    sb_expect_in_flight(v, "");
+
+    /* The right one comes back, with another size, which may be. */
+    test_loop_advance(v->loop, SN_NS_PER_S);
+    first.size *= 2;
+    v->info = first;
+    sb_ready(v);
+    sb_run(v);
+    g_assert_cmpint(sn_volume_state(v->vol), ==, SN_VOLUME_READY);
+    sb_expect_in_flight(v, " 1+1");
+    sb_done_all(v, 0);
+    sb_expect_completed("a");
+    tio_expect(io, 0);
+    sb_close(v);
+}
+
 /* A far side that accepts and drops us at once is not asked in a loop. */
 static void test_flapping(void)
 {
@@ -370,6 +406,7 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-path/connect", test_connect);
     g_test_add_func("/volume-path/first-tries-fail", test_first_tries_fail);
     g_test_add_func("/volume-path/reconnect", test_reconnect);
+    g_test_add_func("/volume-path/other-disk", test_other_disk);
     g_test_add_func("/volume-path/flapping", test_flapping);
     g_test_add_func("/volume-path/flapping-log", test_flapping_log);
     g_test_add_func("/volume-path/reconnect-delay", test_reconnect_delay);

@@ -38,9 +38,10 @@ static uint32_t volume_state(SnCard *card)
         [SN_VOLUME_FAILED] = SN_REGS_VOLUME_FAILED,
     };
 
-    return card->storage
-        ? map[sn_volume_state(SN_VIRTIO_BLK_PCI(card->storage)->vdev.vol)]
-        : SN_REGS_VOLUME_NONE;
+    SnVolume *vol = card->storage
+        ? SN_VIRTIO_BLK_PCI(card->storage)->vdev.vol : NULL;
+
+    return vol ? map[sn_volume_state(vol)] : SN_REGS_VOLUME_NONE;
 }
 
 static uint64_t counter(SnCard *card, hwaddr offset)

@@ -20,6 +20,7 @@
 #include "net/util.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
+#include "qemu/main-loop.h"
 
 #include "card.h"
 #include "loop.h"
@@ -139,19 +140,37 @@ SnPort *sn_card_port(SnCard *card, unsigned index)
 
 /* ---- setting up ---- */
 
-/* Fills @mac from @text, or from QEMU's pool when @text is not given. */
-static bool get_mac(const char *property, const char *text, MACAddr *mac,
-                    Error **errp)
+/* Leaves @mac zero, to be filled from QEMU's pool, when @text is not given. */
+static bool parse_mac(const char *property, const char *text, MACAddr *mac,
+                      Error **errp)
 {
+    *mac = (MACAddr) { };
     if (!text) {
-        memset(mac, 0, sizeof(*mac));
-        qemu_macaddr_default_if_unset(mac);
         return true;
     }
     if (strlen(text) != 17 || net_parse_macaddr(mac->a, text) < 0 ||
         is_multicast_ether_addr(mac->a) || buffer_is_zero(mac->a, 6)) {
         error_setg(errp, "%s \"%s\" is not a station's MAC address such as "
                    "52:54:00:12:34:56", property, text);
+        return false;
+    }
+    qemu_macaddr_default_if_unset(mac);     /* takes it out of the pool */
+    return true;
+}
+
+/* Both are read before one is taken from the pool, which must not be either. */
+static bool get_macs(SnCard *card, MACAddr *host, MACAddr *firmware,
+                     Error **errp)
+{
+    if (!parse_mac("mac", card->mac, host, errp) ||
+        !parse_mac("storage-mac", card->storage_mac, firmware, errp)) {
+        return false;
+    }
+    qemu_macaddr_default_if_unset(host);
+    qemu_macaddr_default_if_unset(firmware);
+    if (!memcmp(host, firmware, sizeof(*host))) {
+        error_setg(errp, "mac and storage-mac are the same: the guest and "
+                   "the firmware need one each");
         return false;
     }
     return true;
@@ -163,16 +182,23 @@ static bool get_mac(const char *property, const char *text, MACAddr *mac,
 static bool find_netdev(SnCard *card, Error **errp)
 {
     NetClientState *nc;
+    int queues;
 
     if (!card->netdev) {
         error_setg(errp, "netdev is missing: give the id of a -netdev, as in "
                    "-netdev user,id=n0 -device smartnic-storage,netdev=n0");
         return false;
     }
-    if (qemu_find_net_clients_except(card->netdev, &nc,
-                                     NET_CLIENT_DRIVER_NIC, 1) < 1) {
+    queues = qemu_find_net_clients_except(card->netdev, &nc,
+                                          NET_CLIENT_DRIVER_NIC, 1);
+    if (queues < 1) {
         error_setg(errp, "netdev \"%s\" does not exist: give the id of a "
                    "-netdev", card->netdev);
+        return false;
+    }
+    if (queues > 1) {
+        error_setg(errp, "netdev \"%s\" has %d queues: a card takes one, "
+                   "leave out queues=", card->netdev, queues);
         return false;
     }
     if (nc->peer) {
@@ -254,17 +280,10 @@ static bool make_firmware(SnCard *card, const MACAddr *mac, Error **errp)
 static bool make_network(SnCard *card, Error **errp)
 {
     DeviceState *dev = DEVICE(card);
-    g_autofree char *host_name = g_strdup_printf("%s.host", card->name);
     MACAddr fw_mac;
 
     if (!find_netdev(card, errp) ||
-        !get_mac("mac", card->mac, &card->conf.macaddr, errp) ||
-        !get_mac("storage-mac", card->storage_mac, &fw_mac, errp)) {
-        return false;
-    }
-    if (!memcmp(&fw_mac, &card->conf.macaddr, sizeof(fw_mac))) {
-        error_setg(errp, "mac and storage-mac are the same: the guest and "
-                   "the firmware need one each");
+        !get_macs(card, &card->conf.macaddr, &fw_mac, errp)) {
         return false;
     }
     card->sw = sn_switch_new(sn_qemu_loop());
@@ -272,7 +291,8 @@ static bool make_network(SnCard *card, Error **errp)
     if (!make_firmware(card, &fw_mac, errp)) {
         return false;
     }
-    card->host = sn_host_port_new(host_name, card->uplink, &host_events, card);
+    card->host = sn_host_port_new(card->host_name, card->uplink, &host_events,
+                                  card);
     sn_switch_attach(card->sw, sn_uplink_port(card->uplink));
     sn_switch_attach(card->sw, sn_host_port_port(card->host));
     sn_switch_attach(card->sw, &card->fw_port);
@@ -280,7 +300,10 @@ static bool make_network(SnCard *card, Error **errp)
     return true;
 }
 
-/* A function of the card's slot; realized, or NULL with @errp. */
+/*
+ * A function of the card's slot; realized, or NULL with @errp. Takes the
+ * reference of @func, and gives one back.
+ */
 static DeviceState *make_function(SnCard *card, DeviceState *func,
                                   const char *name, unsigned number,
                                   Error **errp)
@@ -295,8 +318,9 @@ static DeviceState *make_function(SnCard *card, DeviceState *func,
      * slot that knows function 0 already would refuse this one.
      */
     func->hotplugged = false;
-    if (!qdev_realize_and_unref(func, BUS(pci_get_bus(pci)), errp)) {
+    if (!qdev_realize(func, BUS(pci_get_bus(pci)), errp)) {
         object_unparent(OBJECT(func));
+        object_unref(OBJECT(func));
         return NULL;
     }
     return func;
@@ -305,12 +329,12 @@ static DeviceState *make_function(SnCard *card, DeviceState *func,
 static bool make_net_function(SnCard *card, Error **errp)
 {
     DeviceState *net = qdev_new("virtio-net-pci");
-    g_autofree char *host_name = g_strdup_printf("%s.host", card->name);
 
     qdev_prop_set_macaddr(net, "mac", card->conf.macaddr.a);
     /* Network boot is the uplink's business, not this card's. */
     qdev_prop_set_string(net, "romfile", "");
-    object_property_set_str(OBJECT(net), "netdev", host_name, &error_abort);
+    object_property_set_str(OBJECT(net), "netdev", card->host_name,
+                            &error_abort);
     card->net = make_function(card, net, "net", SN_FUNCTION_NET, errp);
     return card->net != NULL;
 }
@@ -330,53 +354,88 @@ static bool make_storage_function(SnCard *card, Error **errp)
         qdev_prop_set_string(blk, "serial", card->serial);
     }
     qdev_prop_set_uint16(blk, "num-queues", card->num_queues);
-    object_property_set_int(OBJECT(blk), "bootindex", card->bootindex,
-                            &error_abort);
+    if (!object_property_set_int(OBJECT(blk), "bootindex", card->bootindex,
+                                 errp)) {
+        object_unref(OBJECT(blk));
+        return false;
+    }
     card->storage = make_function(card, blk, "storage", SN_FUNCTION_STORAGE,
                                   errp);
     return card->storage != NULL;
 }
 
-static void destroy(SnCard *card)
+static void destroy_function(DeviceState **func)
 {
-    if (card->storage) {
-        object_unparent(OBJECT(card->storage));
-        card->storage = NULL;
+    if (*func) {
+        object_unparent(OBJECT(*func));
+        object_unref(OBJECT(*func));
+        *func = NULL;
     }
-    if (card->net) {
-        object_unparent(OBJECT(card->net));
-        card->net = NULL;
+}
+
+static void destroy_functions(SnCard *card)
+{
+    destroy_function(&card->storage);
+    destroy_function(&card->net);
+}
+
+static void destroy_network(SnCard *card)
+{
+    for (unsigned i = 0; card->host && i < SN_CARD_PORTS; i++) {
+        sn_switch_detach(card->sw, sn_card_port(card, i));
     }
     g_clear_pointer(&card->host, sn_host_port_free);
     g_clear_pointer(&card->fw, sn_fw_free);
     g_clear_pointer(&card->uplink, sn_uplink_free);
     g_clear_pointer(&card->sw, sn_switch_free);
+    g_clear_pointer(&card->host_name, g_free);
     g_clear_pointer(&card->name, g_free);
 }
 
 static void card_realize(PCIDevice *pci, Error **errp)
 {
+    static unsigned number;         /* of the card in this process */
     SnCard *card = SN_CARD(pci);
 
     if (!check_properties(card, errp)) {
         return;
     }
+    number++;
     card->name = DEVICE(card)->id ? g_strdup(DEVICE(card)->id)
-                                  : g_strdup_printf("smartnic-%02x",
-                                                    PCI_SLOT(pci->devfn));
+                                  : g_strdup_printf("smartnic%u", number);
+    /* A user's id cannot begin like this, so it is never somebody else's. */
+    card->host_name = g_strdup_printf("#smartnic%u.host", number);
     if (!make_network(card, errp) ||
         !make_net_function(card, errp) ||
         !make_storage_function(card, errp)) {
-        destroy(card);
+        destroy_functions(card);
+        destroy_network(card);
         return;
     }
     sn_card_regs_init(card);
     uplink_link_changed(card, sn_uplink_port(card->uplink)->link_up);
 }
 
+static void exit_bh(void *opaque)
+{
+    SnCard *card = opaque;
+
+    destroy_network(card);
+    object_unref(OBJECT(card));
+}
+
+/*
+ * A guest can unplug the card from within anything that writes to memory, such
+ * as the interrupt for a packet, which it directs at the slot's registers. So
+ * the network, which may be on the stack now, goes later.
+ */
 static void card_exit(PCIDevice *pci)
 {
-    destroy(SN_CARD(pci));
+    SnCard *card = SN_CARD(pci);
+
+    destroy_functions(card);
+    object_ref(OBJECT(card));
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), exit_bh, card);
 }
 
 static void card_instance_init(Object *obj)

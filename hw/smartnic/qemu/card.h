@@ -44,7 +44,8 @@ struct SnCard {
     uint16_t num_queues;
     int32_t bootindex;
 
-    char *name;                 /* the id, or made from the slot */
+    char *name;                 /* the id, or made up */
+    char *host_name;            /* of the host port's net client */
     NICConf conf;               /* the uplink's; its MAC is the guest's */
     MemoryRegion regs;
 
@@ -54,7 +55,7 @@ struct SnCard {
     SnFirmware *fw;
     SnPort fw_port;
 
-    /* Functions 1 and 2; QOM children of the card. */
+    /* Functions 1 and 2; QOM children of the card, which has references. */
     DeviceState *net;
     DeviceState *storage;
 };

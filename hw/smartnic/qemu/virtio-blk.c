@@ -43,7 +43,6 @@ struct SnVirtioBlkReq {
     struct iovec *data;         /* the element's data part: into elem's iov */
     unsigned data_cnt;
     IOVDiscardUndo undo;        /* restores elem's iov, to unmap it */
-    uint32_t in_len;            /* bytes that the device writes, on success */
     bool submitted;             /* io belongs to the volume */
     SnIo io;
 };
@@ -55,15 +54,39 @@ static void mark_notify(SnVirtioBlk *s, VirtQueue *vq)
     set_bit(virtio_get_queue_index(vq), (unsigned long *)s->notify);
 }
 
-static void notify_guest(SnVirtioBlk *s)
+/*
+ * From a bottom half of its own: an interrupt is a write to an address of the
+ * guest's choice, which may reset or unplug the function, so neither the volume
+ * nor the virtqueues' code may be on the stack.
+ */
+static void notify_bh(void *opaque)
 {
+    SnVirtioBlk *s = opaque;
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
 
-    for (unsigned i = 0; i < s->num_queues; i++) {
+    if (!runstate_is_running()) {
+        return;                 /* vm_state_changed() schedules it again */
+    }
+    if (s->notify_config) {
+        s->notify_config = false;
+        virtio_notify_config(vdev);
+    }
+    for (unsigned i = 0; s->vol && i < s->num_queues; i++) {
         if (test_and_clear_bit(i, (unsigned long *)s->notify)) {
             virtio_notify(vdev, virtio_get_queue(vdev, i));
         }
     }
+}
+
+static void notify_guest(SnVirtioBlk *s)
+{
+    sn_qemu_loop()->bh_schedule(s->notify_bh);
+}
+
+static void notify_config(SnVirtioBlk *s)
+{
+    s->notify_config = true;
+    notify_guest(s);
 }
 
 /* Gives the element back to the virtqueue's code as it was mapped. */
@@ -93,30 +116,23 @@ static void req_drop(SnVirtioBlkReq *req)
     g_free(req);
 }
 
-static void notify_config(SnVirtioBlk *s)
-{
-    if (runstate_is_running()) {
-        virtio_notify_config(VIRTIO_DEVICE(s));
-    } else {
-        s->notify_config = true;    /* guest memory rests while stopped */
-    }
-}
-
 static void req_complete(SnVirtioBlkReq *req, uint8_t status)
 {
     SnVirtioBlk *s = req->dev;
     struct iovec *in = req->elem.in_sg;
     unsigned in_num = req->elem.in_num;
+    size_t in_len;
 
     req_restore(req);
-    iov_from_buf(in, in_num, iov_size(in, in_num) - 1, &status, 1);
+    in_len = iov_size(in, in_num);
+    iov_from_buf(in, in_num, in_len - 1, &status, 1);
     /*
      * Out of the list first: unmapping writes bounced data, which a guest can
      * direct at the status register, and a reset drops what is in the list.
      */
     QTAILQ_REMOVE(&s->reqs, req, next);
-    virtqueue_push(req->vq, &req->elem,
-                   (status == VIRTIO_BLK_S_OK ? req->in_len : 0) + 1);
+    /* All of it, or the status at its end would not be written back. */
+    virtqueue_push(req->vq, &req->elem, in_len);
     mark_notify(s, req->vq);
     g_free(req);
 }
@@ -211,7 +227,6 @@ static void start_read_write(SnVirtioBlkReq *req, bool write, uint64_t sector)
         req_complete(req, VIRTIO_BLK_S_IOERR);
         return;
     }
-    req->in_len = write ? 0 : len;
     req->io.op = write ? SN_IO_WRITE : SN_IO_READ;
     req->io.flags = write && !guest_flushes(req->dev) ? SN_IO_FUA : 0;
     req->io.offset = sector * SECTOR;
@@ -273,9 +288,8 @@ static void complete_get_id(SnVirtioBlkReq *req)
 
     /* Section 5.2.6: NUL-padded, not terminated when it is 20 bytes long. */
     memcpy(id, serial, strnlen(serial, sizeof(id)));
-    req->in_len = iov_from_buf(req->data, req->data_cnt, 0, id,
-                               MIN(sizeof(id),
-                                   iov_size(req->data, req->data_cnt)));
+    iov_from_buf(req->data, req->data_cnt, 0, id,
+                 MIN(sizeof(id), iov_size(req->data, req->data_cnt)));
     req_complete(req, VIRTIO_BLK_S_OK);
 }
 
@@ -352,7 +366,6 @@ static bool handle_one(SnVirtioBlk *s, VirtQueue *vq)
     }
     req->dev = s;
     req->vq = vq;
-    req->in_len = 0;
     req->submitted = false;
     req->undo = (IOVDiscardUndo) { };
     QTAILQ_INSERT_TAIL(&s->reqs, req, next);
@@ -373,6 +386,9 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
     SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
     bool quiet = virtio_queue_get_notification(vq);
 
+    if (!runstate_is_running()) {
+        return;                 /* vm_state_changed() takes them */
+    }
     do {
         if (quiet) {
             virtio_queue_set_notification(vq, 0);
@@ -385,10 +401,23 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
         }
     } while (!virtio_queue_empty(vq));
     sn_volume_kick(s->vol);
-    notify_guest(s);            /* those that completed without the volume */
+    notify_guest(s);            /* of those that the volume did not see */
 }
 
 /* ---- stopping and starting again ---- */
+
+/* What the guest queued just before the VM stopped was left there. */
+static void take_all(SnVirtioBlk *s)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+
+    for (unsigned i = 0; i < s->num_queues; i++) {
+        if ((vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+            virtio_queue_get_addr(vdev, i)) {
+            handle_output(vdev, virtio_get_queue(vdev, i));
+        }
+    }
+}
 
 /* Forgets the requests of @vq, or of all queues; the guest did the same. */
 static void drop_requests(SnVirtioBlk *s, VirtQueue *vq)
@@ -415,12 +444,9 @@ static void vm_state_changed(void *opaque, bool running, RunState state)
         }
     }
     if (running) {
+        take_all(s);
         sn_volume_kick(s->vol);
         notify_guest(s);
-    }
-    if (running && s->notify_config) {
-        s->notify_config = false;
-        virtio_notify_config(VIRTIO_DEVICE(s));
     }
 }
 
@@ -466,13 +492,14 @@ static void virtio_blk_get_config(VirtIODevice *vdev, uint8_t *config)
     SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
     const SnVolumeInfo *info = sn_volume_info(s->vol);
     uint32_t block_size = info->block_size ? info->block_size : SECTOR;
-    uint32_t phys = MAX(info->phys_block_size, block_size);
+    uint32_t phys = MIN(MAX(info->phys_block_size, block_size) / block_size,
+                        32768);         /* in blocks */
     struct virtio_blk_config cfg = {
         .capacity = cpu_to_le64(capacity_sectors(s)),
         .seg_max = cpu_to_le32(s->queue_size - 2),
         .blk_size = cpu_to_le32(block_size),
-        .physical_block_exp = ctz32(phys / block_size),
-        .min_io_size = cpu_to_le16(phys / block_size),
+        .physical_block_exp = is_power_of_2(phys) ? ctz32(phys) : 0,
+        .min_io_size = cpu_to_le16(phys),
         .opt_io_size = cpu_to_le32(info->opt_io_size / block_size),
         .wce = info->write_cache,
         .num_queues = cpu_to_le16(s->num_queues),
@@ -546,7 +573,7 @@ static void volume_info_changed(void *opaque)
 
 static void volume_state_changed(void *opaque, SnVolumeState state)
 {
-    if (state == SN_VOLUME_READY) {
+    if (state == SN_VOLUME_READY || state == SN_VOLUME_FAILED) {
         volume_info_changed(opaque);
     }
 }
@@ -605,6 +632,7 @@ static void virtio_blk_realize(DeviceState *dev, Error **errp)
         error_setg(errp, "%s", gerr->message);
         return;
     }
+    s->notify_bh = sn_qemu_loop()->bh_new(sn_qemu_loop(), notify_bh, s);
     s->wait_timer = sn_qemu_loop()->timer_new(sn_qemu_loop(), wait_over, s);
     QTAILQ_INIT(&s->reqs);
     virtio_init(vdev, VIRTIO_ID_BLOCK,
@@ -625,6 +653,7 @@ static void virtio_blk_unrealize(DeviceState *dev)
     sn_volume_close(s->vol);
     s->vol = NULL;
     sn_qemu_loop()->timer_free(s->wait_timer);
+    sn_qemu_loop()->bh_free(s->notify_bh);
     for (unsigned i = 0; i < s->num_queues; i++) {
         virtio_del_queue(vdev, i);
     }
@@ -676,6 +705,7 @@ static void virtio_blk_class_init(ObjectClass *klass, void *data)
     VirtioDeviceClass *vdc = VIRTIO_DEVICE_CLASS(klass);
 
     device_class_set_props(dc, virtio_blk_properties);
+    dc->user_creatable = false;
     dc->vmsd = &vmstate_virtio_blk;
     set_bit(DEVICE_CATEGORY_STORAGE, dc->categories);
     vdc->realize = virtio_blk_realize;

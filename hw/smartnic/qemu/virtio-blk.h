@@ -36,6 +36,7 @@ struct SnVirtioBlk {
     SnVirtioBlkReqList reqs;
     uint64_t notify[DIV_ROUND_UP(VIRTIO_QUEUE_MAX, 64)];
     bool notify_config;
+    SnBh *notify_bh;
     /*
      * Before the volume is READY for the first time, a reset is not reported
      * complete and requests wait, but only until this time (SnLoop's clock,
