@@ -20,14 +20,14 @@ as_root() {
 
 APT_LOG=$DEPS/apt.log
 
-# apt-get with the private lists
-sn_apt_get() {
-    apt-get -q -o Dir::Etc::SourceList=/dev/null \
-        -o Dir::Etc::SourceParts="$DEPS/apt/parts" \
-        -o Dir::State::Lists="$DEPS/apt/lists" \
-        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-        -o APT::Sandbox::User=root "$@"
-}
+# apt's private state
+apt_private=(
+    -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$DEPS/apt/parts"
+    -o Dir::State::Lists="$DEPS/apt/lists" -o Dir::Cache::pkgcache=
+    -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root
+)
+sn_apt_get() { apt-get -q "${apt_private[@]}" "$@"; }
+sn_apt_cache() { apt-cache "${apt_private[@]}" "$@"; }
 
 # What the machine's apt calls Debian: lines "URI CODENAME COMPONENT"
 sn_apt_targets() {

@@ -27,25 +27,16 @@ guest_modules=(virtio_pci virtio_net virtio_blk qemu_fw_cfg)
 programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim)
 fio_off=(numa rdma rados rbd http gfapi pmem libnfs tcmalloc libzbc xnvme dfs)
 
-# The packages of $packages and all they need, but not what only runs a system
+# The libraries that packages need, at any distance
 closure() {
-    sn_apt_init
-    # shellcheck disable=SC2016
-    apt-cache -o Dir::Etc::SourceList=/dev/null \
-        -o Dir::Etc::SourceParts="$DEPS/apt/parts" \
-        -o Dir::State::Lists="$DEPS/apt/lists" \
-        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-        depends --recurse --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances "$@" 2>/dev/null |
+    sn_apt_cache depends --recurse --no-recommends --no-suggests \
+        --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
         grep -E '^(lib|zlib|pci\.ids)' | grep -v ':' | sort -u
 }
 
+# The package behind the name of the newest kernel
 kernel_package() {
-    apt-cache -o Dir::Etc::SourceList=/dev/null \
-        -o Dir::Etc::SourceParts="$DEPS/apt/parts" \
-        -o Dir::State::Lists="$DEPS/apt/lists" \
-        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-        depends linux-image-cloud-amd64 |
+    sn_apt_cache depends linux-image-cloud-amd64 |
         awk '/Depends: linux-image-/ {print $2; exit}'
 }
 
