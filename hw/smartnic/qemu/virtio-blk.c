@@ -206,8 +206,7 @@ static void wait_over(void *opaque)
         cancel_io(req);
         req_complete(req, VIRTIO_BLK_S_IOERR);
     }
-    notify_guest(s);
-    notify_config(s);
+    notify_config(s);           /* with the interrupts of the requests */
 }
 
 /*
