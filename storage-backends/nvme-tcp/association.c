@@ -11,10 +11,24 @@
 #include "association-internal.h"
 
 #define STEP_LIMIT (10 * SN_NS_PER_S)
+/* What a target offers is good to know, but not worth waiting for. */
+#define DISCOVERY_LIMIT (3 * SN_NS_PER_S)
+#define RETRY_DELAY (100 * SN_NS_PER_MS)
+#define CRDT_UNIT (100 * SN_NS_PER_MS)
+#define PATH_PATIENCE (10 * SN_NS_PER_S)
 #define CAP_TO_UNIT (500 * SN_NS_PER_MS)
+
+SN_TRACE_EVENT(nvmetcp_assoc_step);
+SN_TRACE_EVENT(nvmetcp_assoc_ready);
+SN_TRACE_EVENT(nvmetcp_assoc_failed);
+SN_TRACE_EVENT(nvmetcp_assoc_stopped);
+SN_TRACE_EVENT(nvmetcp_assoc_shutdown);
 
 static int64_t step_limit(const SnNvmeAssoc *a)
 {
+    if (a->discovery.on) {
+        return DISCOVERY_LIMIT;
+    }
     if (a->state == SN_NVME_ASSOC_WAIT_READY) {
         return MAX(STEP_LIMIT, NVME_CAP_TO(a->ctrl.cap) * CAP_TO_UNIT);
     }
@@ -25,11 +39,28 @@ static int64_t step_limit(const SnNvmeAssoc *a)
 void sn_nvmetcp_assoc_set_state(SnNvmeAssoc *a, SnNvmeAssocState state)
 {
     a->state = state;
-    if (state == SN_NVME_ASSOC_IDLE || state >= SN_NVME_ASSOC_READY) {
-        sn_timer_disarm(a->config.loop, a->step_timer);
+    sn_timer_disarm(a->config.loop, a->step_timer);
+    switch (state) {
+    case SN_NVME_ASSOC_IDLE:
+        sn_trace(nvmetcp_assoc_stopped, "id=%s", a->config.id);
         return;
+    case SN_NVME_ASSOC_READY:
+        sn_trace(nvmetcp_assoc_ready, "id=%s cntlid=0x%04x queues=%u",
+                 a->config.id, a->cntlid, a->num_io);
+        return;
+    case SN_NVME_ASSOC_FAILED:
+        sn_trace(nvmetcp_assoc_failed, "id=%s permanent=%d why=%s",
+                 a->config.id, a->permanent, a->why);
+        return;
+    default:
+        break;
     }
-    sn_timer_arm_in(a->config.loop, a->step_timer, step_limit(a));
+    sn_trace(nvmetcp_assoc_step, "id=%s step=%s", a->config.id,
+             sn_nvmetcp_bring_up_name(a));
+    /* The fence has a limit of its own. */
+    if (state != SN_NVME_ASSOC_FENCE) {
+        sn_timer_arm_in(a->config.loop, a->step_timer, step_limit(a));
+    }
     sn_nvmetcp_bring_up_step(a);
 }
 
@@ -66,6 +97,14 @@ static void report_failure(void *opaque)
     if (a->state != SN_NVME_ASSOC_FAILED) {
         return;                 /* stopped meanwhile */
     }
+    if (sn_nvmetcp_fence_grace(a)) {
+        return;
+    }
+    if (sn_nvmetcp_discovery_goes_on(a)) {
+        sn_nvmetcp_assoc_drop(a);
+        sn_nvmetcp_assoc_set_state(a, SN_NVME_ASSOC_ADMIN_QUEUE);
+        return;
+    }
     why = g_steal_pointer(&a->why);
     sn_nvmetcp_assoc_stop(a);
     a->forget(a->opaque);
@@ -90,7 +129,9 @@ static void queue_failed(void *opaque, SnNvmeQueue *q, const char *why)
 {
     SnNvmeAssoc *a = opaque;
 
-    if (a->state == SN_NVME_ASSOC_READY) {
+    if (a->state == SN_NVME_ASSOC_FAILED) {
+        a->config.loop->bh_schedule(a->fail_bh);
+    } else if (a->state == SN_NVME_ASSOC_READY) {
         sn_nvmetcp_assoc_fail(a, false, "%s", why);
     } else {
         sn_nvmetcp_assoc_fail(a, false, "%s (while %s)", why,
@@ -119,7 +160,7 @@ SnNvmeQueue *sn_nvmetcp_assoc_open_queue(SnNvmeAssoc *a, uint16_t qid)
         .loop = a->config.loop,
         .id = a->config.id,
         .host = a->options->host,
-        .port = a->options->port,
+        .port = sn_nvmetcp_discovery_port(a),
         .hdgst = a->options->hdgst,
         .ddgst = a->options->ddgst,
         .qid = qid,
@@ -171,25 +212,74 @@ void sn_nvmetcp_assoc_free(SnNvmeAssoc *a)
     loop->timer_free(a->poll_timer);
     loop->timer_free(a->keep_alive_timer);
     loop->bh_free(a->fail_bh);
+    sn_nvmetcp_discovery_cleanup(a);
     g_free(a);
 }
 
 void sn_nvmetcp_assoc_start(SnNvmeAssoc *a)
 {
     g_assert(a->state == SN_NVME_ASSOC_IDLE);
+    if (!a->options->subsysnqn) {
+        sn_nvmetcp_discovery_start(a);
+    }
     sn_nvmetcp_assoc_set_state(a, SN_NVME_ASSOC_ADMIN_QUEUE);
 }
 
-void sn_nvmetcp_assoc_stop(SnNvmeAssoc *a)
+static void ignore(void *opaque, const SnNvmeCqe *cqe)
 {
-    sn_nvmetcp_assoc_set_state(a, SN_NVME_ASSOC_IDLE);
+}
+
+/*
+ * An orderly shutdown (CC.SHN) as far as it goes without waiting: the target
+ * reads it before the end of the connection, or it does not.
+ */
+static void shut_down(SnNvmeAssoc *a)
+{
+    SnNvmeRequest req = sn_nvmetcp_set_cc(
+        a, a->cc | NVME_CC_SHN_NORMAL << NVME_CC_SHN_SHIFT);
+
+    req.done = ignore;
+    if (sn_nvmetcp_queue_send(a->admin, &req)) {
+        sn_trace(nvmetcp_assoc_shutdown, "id=%s", a->config.id);
+        sn_nvmetcp_queue_push(a->admin);
+    }
+}
+
+void sn_nvmetcp_assoc_drop(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_fence_set(a);
+    if (a->admin && a->cc) {
+        shut_down(a);
+    }
+    a->cc = 0;
     sn_nvmetcp_watch_stop(a);
+    sn_nvmetcp_events_stop(a);
     g_clear_pointer(&a->why, g_free);
     while (a->num_io) {
         sn_nvmetcp_queue_free(a->io[--a->num_io]);
     }
     a->num_up = 0;
     g_clear_pointer(&a->admin, sn_nvmetcp_queue_free);
+}
+
+void sn_nvmetcp_assoc_stop(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_assoc_set_state(a, SN_NVME_ASSOC_IDLE);
+    sn_nvmetcp_discovery_stop(a);
+    sn_nvmetcp_assoc_drop(a);
+}
+
+int64_t sn_nvmetcp_assoc_retry_delay(const SnNvmeAssoc *a,
+                                     const SnNvmeCqe *cqe)
+{
+    unsigned crd = sn_nvme_crd(cqe);
+
+    return MAX(RETRY_DELAY, crd ? a->ctrl.crdt[crd - 1] * CRDT_UNIT : 0);
+}
+
+int64_t sn_nvmetcp_assoc_path_patience(const SnNvmeAssoc *a)
+{
+    return MAX(PATH_PATIENCE, a->ctrl.anatt * SN_NS_PER_S);
 }
 
 SnNvmeCmd *sn_nvmetcp_assoc_send(SnNvmeAssoc *a, const SnNvmeRequest *req,

@@ -47,6 +47,16 @@ bool sn_nvmetcp_assoc_cancelled_overlaps(const SnNvmeAssoc *a, uint64_t slba,
 /* Asks the controller to give up command @cid of @q. Best effort. */
 void sn_nvmetcp_assoc_abort(SnNvmeAssoc *a, SnNvmeQueue *q, uint16_t cid);
 
+/* A command says that the namespace is not there: looks, soon. */
+void sn_nvmetcp_assoc_check_namespace(SnNvmeAssoc *a);
+
+/* Nanoseconds to wait before a command with response @cqe is sent again. */
+int64_t sn_nvmetcp_assoc_retry_delay(const SnNvmeAssoc *a,
+                                     const SnNvmeCqe *cqe);
+
+/* How long, in ns, a way to the namespace may take to change (ANATT). */
+int64_t sn_nvmetcp_assoc_path_patience(const SnNvmeAssoc *a);
+
 /* Lets everything leave that was sent. */
 void sn_nvmetcp_assoc_push(SnNvmeAssoc *a);
 

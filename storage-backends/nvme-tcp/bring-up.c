@@ -17,6 +17,7 @@
 
 #define CC_IOSQES 6             /* 64 bytes */
 #define CC_IOCQES 4             /* 16 bytes */
+#define HOST_BEHAVIOR_SIZE 512
 
 typedef struct Step {
     const char *name;           /* goes on "... took longer", "while ..." */
@@ -24,6 +25,7 @@ typedef struct Step {
     /* The response, which says success; the next step follows if true. */
     bool (*answer)(SnNvmeAssoc *a, const SnNvmeCqe *cqe);
     bool optional;              /* a refusal does not matter */
+    bool (*needed)(const SnNvmeAssoc *a);       /* NULL: always */
 } Step;
 
 static const Step steps[SN_NVME_ASSOC_STATES];
@@ -38,6 +40,16 @@ void sn_nvmetcp_bring_up_step(SnNvmeAssoc *a)
     steps[a->state].begin(a);
 }
 
+void sn_nvmetcp_bring_up_next(SnNvmeAssoc *a)
+{
+    SnNvmeAssocState next = a->state + 1;
+
+    while (steps[next].needed && !steps[next].needed(a)) {
+        next++;
+    }
+    sn_nvmetcp_assoc_set_state(a, next);
+}
+
 /* The answer to the command of any step. */
 static void step_done(void *opaque, const SnNvmeCqe *cqe)
 {
@@ -49,6 +61,8 @@ static void step_done(void *opaque, const SnNvmeCqe *cqe)
         return;
     }
     if (status && !step->optional) {
+        a->discovery.wanted = a->state == SN_NVME_ASSOC_CONNECT &&
+                              sn_nvme_connect_unknown_nqn(cqe);
         sn_nvmetcp_assoc_fail(a, false, "%s failed: %s (status 0x%03x)",
                               step->name,
                               a->state == SN_NVME_ASSOC_CONNECT ?
@@ -57,7 +71,7 @@ static void step_done(void *opaque, const SnNvmeCqe *cqe)
         return;
     }
     if (status || step->answer(a, cqe)) {
-        sn_nvmetcp_assoc_set_state(a, a->state + 1);
+        sn_nvmetcp_bring_up_next(a);
     }
 }
 
@@ -91,13 +105,16 @@ static SnNvmeRequest connect_request(SnNvmeAssoc *a, uint16_t qid,
          * need not be told, and reads can end without a response capsule.
          */
         req.sqe.cdw11 |= GUINT32_TO_LE(SN_NVME_CONNECT_NO_SQ_FLOW << 16);
-    } else {
+    } else if (!a->discovery.on) {
+        /* A discovery controller is left again before that could matter. */
         req.sqe.cdw12 = GUINT32_TO_LE(o->keep_alive * 1000);
     }
     memset(data, 0, sizeof(*data));
     memcpy(data->hostid, o->hostid, sizeof(data->hostid));
     data->cntlid = GUINT16_TO_LE(a->cntlid);
-    g_strlcpy(data->subsysnqn, o->subsysnqn, sizeof(data->subsysnqn));
+    g_strlcpy(data->subsysnqn, a->discovery.on ? SN_NVMETCP_DISCOVERY_NQN
+                                               : o->subsysnqn,
+              sizeof(data->subsysnqn));
     g_strlcpy(data->hostnqn, o->hostnqn, sizeof(data->hostnqn));
     return req;
 }
@@ -149,25 +166,37 @@ static bool got_cap(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
     return true;
 }
 
+SnNvmeRequest sn_nvmetcp_set_cc(SnNvmeAssoc *a, uint32_t cc)
+{
+    return (SnNvmeRequest){
+        .sqe = {
+            .opcode = nvme_admin_fabrics,
+            .nsid = GUINT32_TO_LE(nvme_fabrics_type_property_set),
+            .cdw11 = GUINT32_TO_LE(NVME_REG_CC),
+            .cdw12 = GUINT32_TO_LE(cc),
+        },
+        .dir = SN_NVME_NO_DATA,
+        .opaque = a,
+    };
+}
+
 static void enable(SnNvmeAssoc *a)
 {
     uint32_t mps = NVME_CAP_MPSMIN(a->ctrl.cap);
-    SnNvmeSqe sqe = {
-        .opcode = nvme_admin_fabrics,
-        .nsid = GUINT32_TO_LE(nvme_fabrics_type_property_set),
-        .cdw11 = GUINT32_TO_LE(NVME_REG_CC),
-        .cdw12 = GUINT32_TO_LE(NVME_CC_EN_MASK << NVME_CC_EN_SHIFT |
-                               mps << NVME_CC_MPS_SHIFT |
-                               CC_IOSQES << NVME_CC_IOSQES_SHIFT |
-                               CC_IOCQES << NVME_CC_IOCQES_SHIFT),
-    };
+    SnNvmeRequest req;
 
-    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, step_done);
+    a->cc = NVME_CC_EN_MASK << NVME_CC_EN_SHIFT | mps << NVME_CC_MPS_SHIFT |
+            CC_IOSQES << NVME_CC_IOSQES_SHIFT |
+            CC_IOCQES << NVME_CC_IOCQES_SHIFT;
+    req = sn_nvmetcp_set_cc(a, a->cc);
+    sn_nvmetcp_assoc_admin(a, &req.sqe, req.dir, 0, step_done);
 }
 
 static bool enabled(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
-    sn_nvmetcp_watch_keep_alive(a);
+    if (!a->discovery.on) {
+        sn_nvmetcp_watch_keep_alive(a);
+    }
     return true;
 }
 
@@ -205,6 +234,38 @@ void sn_nvmetcp_identify(SnNvmeAssoc *a, uint8_t cns, uint32_t nsid,
                            done);
 }
 
+void sn_nvmetcp_get_log(SnNvmeAssoc *a, uint8_t lid, uint8_t lsp,
+                        uint64_t offset, uint32_t len, SnNvmeDone *done)
+{
+    SnNvmeSqe sqe = {
+        .opcode = nvme_admin_get_log_page,
+        .nsid = lid == NVME_LOG_LID_DISCOVER ? 0
+                                             : GUINT32_TO_LE(NVME_NSID_ALL),
+        .cdw10 = GUINT32_TO_LE(lid | (uint32_t)lsp << 8 | (len / 4 - 1) << 16),
+        .cdw12 = GUINT32_TO_LE((uint32_t)offset),
+        .cdw13 = GUINT32_TO_LE((uint32_t)(offset >> 32)),
+    };
+
+    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_IN, len, done);
+}
+
+static bool is_discovery(const SnNvmeAssoc *a)
+{
+    return a->discovery.on;
+}
+
+static void discover(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_discovery_read(a, step_done);
+}
+
+/* The end is an end of the association: there is no step after it. */
+static bool discovered(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
+{
+    sn_nvmetcp_discovery_take(a, step_done);
+    return false;
+}
+
 static void identify_ctrl(SnNvmeAssoc *a)
 {
     sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_CTRL, 0, step_done);
@@ -225,21 +286,34 @@ static bool got_ctrl(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
     return true;
 }
 
+static void identify_limits(SnNvmeAssoc *a)
+{
+    /* CSI 0, the NVM command set, in dword 11. */
+    sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_CSI_CTRL, 0, step_done);
+}
+
+static bool got_limits(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
+{
+    sn_nvme_parse_limits(&a->ctrl, (void *)a->data);
+    return true;
+}
+
 static void identify_ns(SnNvmeAssoc *a)
 {
     sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS, a->options->nsid, step_done);
 }
 
-bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a)
+bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, bool absent_is_final)
 {
-    const char *why = NULL;
+    const struct nvme_id_ns *id = (void *)a->data;
+    g_autofree char *why = NULL;
     SnVolumeInfo info;
-    SnNvmeNsResult result = sn_nvme_parse_ns(&info, &a->ctrl,
-                                             (void *)a->data, &why);
+    SnNvmeNsResult result = sn_nvme_parse_ns(&info, &a->ctrl, id, &why);
 
     if (result != SN_NVME_NS_GOOD) {
-        sn_nvmetcp_assoc_fail(a, result == SN_NVME_NS_UNUSABLE,
-                              "namespace %u of the target: %s",
+        bool final = absent_is_final || result == SN_NVME_NS_UNUSABLE;
+
+        sn_nvmetcp_assoc_fail(a, final, "namespace %u of the target: %s",
                               a->options->nsid, why);
         return false;
     }
@@ -247,12 +321,13 @@ bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a)
         info.max_transfer = MIN(info.max_transfer, SN_NVMETCP_DDGST_TRANSFER);
     }
     a->info = info;
+    a->ana_group = GUINT32_FROM_LE(id->anagrpid);
     return true;
 }
 
 static bool got_ns(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
-    return sn_nvmetcp_take_namespace(a);
+    return sn_nvmetcp_take_namespace(a, false);
 }
 
 static void identify_descs(SnNvmeAssoc *a)
@@ -261,10 +336,59 @@ static void identify_descs(SnNvmeAssoc *a)
                         step_done);
 }
 
+bool sn_nvmetcp_take_descs(SnNvmeAssoc *a)
+{
+    unsigned csi = sn_nvme_parse_ns_descs(&a->info, a->data,
+                                          sizeof(a->data));
+
+    if (csi != NVME_CSI_NVM) {
+        sn_nvmetcp_assoc_fail(a, true, "namespace %u of the target: it is %s "
+                              "(command set %u)", a->options->nsid,
+                              csi == NVME_CSI_ZNS ? "zoned" :
+                              csi == NVME_CSI_KV ? "a key value store" :
+                              "no block device", csi);
+        return false;
+    }
+    return true;
+}
+
 static bool got_descs(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
-    sn_nvme_parse_ns_descs(&a->info, a->data, sizeof(a->data));
-    return true;
+    return sn_nvmetcp_take_descs(a);
+}
+
+static bool has_ana(const SnNvmeAssoc *a)
+{
+    return a->ctrl.ana && a->ana_group;
+}
+
+static void read_ana(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_ana_begin(a, step_done);
+}
+
+static bool got_ana(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
+{
+    return sn_nvmetcp_ana_take(a, step_done) && sn_nvmetcp_ana_check(a);
+}
+
+static bool has_retry_delays(const SnNvmeAssoc *a)
+{
+    return a->ctrl.crdt[0] || a->ctrl.crdt[1] || a->ctrl.crdt[2];
+}
+
+/* Host Behavior Support: ACRE, without which there are no delays. */
+static void set_behavior(SnNvmeAssoc *a)
+{
+    SnNvmeSqe sqe = {
+        .opcode = nvme_admin_set_features,
+        .cdw10 = GUINT32_TO_LE(NVME_FEAT_FID_HOST_BEHAVIOR),
+    };
+
+    memset(a->data, 0, HOST_BEHAVIOR_SIZE);
+    a->data[0] = 1;
+    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_OUT, HOST_BEHAVIOR_SIZE,
+                           step_done);
 }
 
 static void set_feature(SnNvmeAssoc *a, uint8_t fid, uint32_t value)
@@ -280,11 +404,15 @@ static void set_feature(SnNvmeAssoc *a, uint8_t fid, uint32_t value)
 
 static void set_events(SnNvmeAssoc *a)
 {
-    set_feature(a, NVME_FEAT_FID_ASYNC_EVENT, a->ctrl.ns_events ?
-                NVME_FEATURE_AENCFG_NOTICE_NAMESPACE_ATTRIBUTES : 0);
+    uint32_t events = NVME_FEATURE_AENCFG_NOTICE_NAMESPACE_ATTRIBUTES;
+
+    if (has_ana(a)) {
+        events |= NVME_FEATURE_AENCFG_NOTICE_ANA_CHANGE;
+    }
+    set_feature(a, NVME_FEAT_FID_ASYNC_EVENT, a->ctrl.events & events);
 }
 
-static bool events_set(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
+static bool feature_set(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
     return true;
 }
@@ -314,14 +442,6 @@ static void open_io(SnNvmeAssoc *a)
     }
 }
 
-static void become_ready(SnNvmeAssoc *a)
-{
-    a->info.queue_depth = sn_nvmetcp_assoc_io_depth(a) * a->num_io;
-    sn_nvmetcp_assoc_set_state(a, SN_NVME_ASSOC_READY);
-    sn_nvmetcp_watch_events(a);
-    sn_backend_ready(a->config.vol, &a->info);
-}
-
 static void io_connected(void *opaque, const SnNvmeCqe *cqe)
 {
     SnNvmeAssoc *a = opaque;
@@ -336,7 +456,8 @@ static void io_connected(void *opaque, const SnNvmeCqe *cqe)
         return;
     }
     if (++a->num_up == a->num_io) {
-        become_ready(a);
+        a->info.queue_depth = sn_nvmetcp_assoc_io_depth(a) * a->num_io;
+        sn_nvmetcp_bring_up_next(a);
     }
 }
 
@@ -360,15 +481,25 @@ static const Step steps[SN_NVME_ASSOC_STATES] = {
     [SN_NVME_ASSOC_ENABLE] = { "enabling the controller", enable, enabled },
     [SN_NVME_ASSOC_WAIT_READY] = { "waiting for CSTS.RDY", get_csts,
                                    got_csts },
+    [SN_NVME_ASSOC_DISCOVER] = { "reading the discovery log", discover,
+                                 discovered, .needed = is_discovery },
     [SN_NVME_ASSOC_IDENTIFY_CTRL] = { "Identify Controller", identify_ctrl,
                                       got_ctrl },
+    [SN_NVME_ASSOC_LIMITS] = { "identifying limits", identify_limits,
+                               got_limits, true },
     [SN_NVME_ASSOC_IDENTIFY_NS] = { "Identify Namespace", identify_ns,
                                     got_ns },
     [SN_NVME_ASSOC_IDENTIFY_DESCS] = { "identifying the namespace",
                                        identify_descs, got_descs, true },
-    [SN_NVME_ASSOC_EVENTS] = { "asking for events", set_events, events_set,
+    [SN_NVME_ASSOC_ANA] = { "reading the ANA log", read_ana, got_ana, true,
+                            has_ana },
+    [SN_NVME_ASSOC_RETRY_DELAYS] = { "asking for retry delays", set_behavior,
+                                     feature_set, true, has_retry_delays },
+    [SN_NVME_ASSOC_EVENTS] = { "asking for events", set_events, feature_set,
                                true },
     [SN_NVME_ASSOC_NUM_QUEUES] = { "asking for queues", set_num_queues,
                                    num_queues_set },
     [SN_NVME_ASSOC_IO_QUEUES] = { "connecting I/O queues", open_io },
+    [SN_NVME_ASSOC_FENCE] = { "waiting for writes of the lost connection",
+                              sn_nvmetcp_fence_begin },
 };

@@ -10,6 +10,8 @@
 
 /* NSFEAT.OPTPERF; newer versions of libnvme have the two bits it became. */
 #define NSFEAT_OPTPERF (1 << 4)
+#define DPS_PI_TYPE 7
+#define CQT_OFFSET 386
 
 /* Larger commands gain nothing and make others wait. */
 #define MAX_TRANSFER (1024 * 1024)
@@ -32,11 +34,18 @@ static void copy_text(char *to, const char *from, size_t len)
     g_strstrip(to);
 }
 
+/* A size given as a power of two of the smallest pages; 0: no limit. */
+static uint64_t pages(const SnNvmeCtrl *ctrl, uint8_t power)
+{
+    unsigned shift = 12 + (unsigned)NVME_CAP_MPSMIN(ctrl->cap) + power;
+
+    return power && shift < 32 ? 1ull << shift : 0;
+}
+
 bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
                         const char **why)
 {
     uint32_t ioccsz = GUINT32_FROM_LE(id->ioccsz);
-    unsigned page_shift = 12 + (unsigned)NVME_CAP_MPSMIN(ctrl->cap);
 
     /* The size is in 16 bytes and counts the 64-byte queue entry. */
     if (ioccsz < 4 || ioccsz > UINT32_MAX / 16) {
@@ -48,18 +57,36 @@ bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
         return false;
     }
     ctrl->in_capsule = ioccsz * 16 - sizeof(SnNvmeSqe);
-    ctrl->max_transfer = 0;
-    if (id->mdts && id->mdts + page_shift < 32) {
-        ctrl->max_transfer = 1ull << (id->mdts + page_shift);
-    }
+    ctrl->max_transfer = pages(ctrl, id->mdts);
     ctrl->maxcmd = GUINT16_FROM_LE(id->maxcmd);
     ctrl->oncs = GUINT16_FROM_LE(id->oncs);
     ctrl->kas = GUINT16_FROM_LE(id->kas);
+    /* Base 2.1 figure 312; the structure of libnvme is older. */
+    memcpy(&ctrl->cqt, (const uint8_t *)id + CQT_OFFSET, sizeof(ctrl->cqt));
+    ctrl->cqt = GUINT16_FROM_LE(ctrl->cqt);
+    ctrl->crdt[0] = GUINT16_FROM_LE(id->crdt1);
+    ctrl->crdt[1] = GUINT16_FROM_LE(id->crdt2);
+    ctrl->crdt[2] = GUINT16_FROM_LE(id->crdt3);
+    ctrl->anatt = id->anatt;
+    ctrl->ana = id->cmic & NVME_CTRL_CMIC_MULTI_ANA_REPORTING;
+    ctrl->tbkas = GUINT32_FROM_LE(id->ctratt) & NVME_CTRL_CTRATT_TBKAS;
     ctrl->write_cache = id->vwc & NVME_CTRL_VWC_PRESENT;
-    ctrl->ns_events = GUINT32_FROM_LE(id->oaes) &
-                      NVME_FEATURE_AENCFG_NOTICE_NAMESPACE_ATTRIBUTES;
+    ctrl->events = GUINT32_FROM_LE(id->oaes);
+    ctrl->max_zeroes = 0;
+    ctrl->max_range = 0;
     copy_text(ctrl->serial, id->sn, sizeof(id->sn));
     return true;
+}
+
+void sn_nvme_parse_limits(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl_nvm *id)
+{
+    ctrl->max_zeroes = pages(ctrl, id->wzsl);
+    ctrl->max_range = GUINT32_FROM_LE(id->dmrsl);
+    /* We send one range, which is thus all that a command may have. */
+    if (id->dmsl && (!ctrl->max_range ||
+                     GUINT64_FROM_LE(id->dmsl) < ctrl->max_range)) {
+        ctrl->max_range = GUINT64_FROM_LE(id->dmsl);
+    }
 }
 
 static uint64_t limit(uint64_t value, uint64_t max)
@@ -76,12 +103,13 @@ static void set_limits(SnVolumeInfo *info, const SnNvmeCtrl *ctrl)
     info->write_cache = ctrl->write_cache;
     info->compare = ctrl->oncs & NVME_CTRL_ONCS_COMPARE;
     if (ctrl->oncs & NVME_CTRL_ONCS_DSM) {
-        info->max_discard = MAX_DISCARD_BLOCKS * bs;
+        info->max_discard = limit(MAX_DISCARD_BLOCKS, ctrl->max_range) * bs;
     }
     if (ctrl->oncs & NVME_CTRL_ONCS_WRITE_ZEROES) {
-        /* Before NVMe 2.0, some apply MDTS to Write Zeroes as well. */
+        /* Those that do not report WZSL may apply MDTS here as well. */
         info->max_write_zeroes = limit(MAX_ZEROES_BLOCKS * bs,
-                                       ctrl->max_transfer);
+                                       ctrl->max_zeroes ? ctrl->max_zeroes
+                                                        : ctrl->max_transfer);
     }
 }
 
@@ -106,9 +134,31 @@ static void set_granularity(SnVolumeInfo *info, const struct nvme_id_ns *id)
     }
 }
 
+/* Why a namespace of @nsze blocks cannot be used, or NULL. */
+static char *unusable(const struct nvme_id_ns *id,
+                      const struct nvme_lbaf *lbaf, uint64_t nsze)
+{
+    if (id->dps & DPS_PI_TYPE) {
+        return g_strdup_printf("it is formatted with protection information "
+                               "(type %u)", id->dps & DPS_PI_TYPE);
+    }
+    if (lbaf->ms) {
+        return g_strdup_printf("it is formatted with metadata (%u bytes per "
+                               "block)", GUINT16_FROM_LE(lbaf->ms));
+    }
+    if (lbaf->ds != 9 && lbaf->ds != 12) {
+        return g_strdup_printf("its blocks are of neither 512 nor 4096 bytes "
+                               "(LBADS is %u)", lbaf->ds);
+    }
+    if (nsze > INT64_MAX >> lbaf->ds) {
+        return g_strdup("its size is out of range");
+    }
+    return NULL;
+}
+
 SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
                                 const struct nvme_id_ns *id,
-                                const char **why)
+                                char **why)
 {
     /* With more than 16 formats, bits 6:5 are the upper part of the index. */
     unsigned upper = id->nlbaf > 15 ? id->flbas >> 5 & 3 : 0;
@@ -116,19 +166,11 @@ SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
     uint64_t nsze = GUINT64_FROM_LE(id->nsze);
 
     if (!nsze) {
-        *why = "it does not exist or is not attached";
+        *why = g_strdup("it does not exist or is not attached");
         return SN_NVME_NS_ABSENT;
     }
-    if (lbaf->ms) {
-        *why = "it is formatted with metadata";
-        return SN_NVME_NS_UNUSABLE;
-    }
-    if (lbaf->ds != 9 && lbaf->ds != 12) {
-        *why = "its blocks are of neither 512 nor 4096 bytes";
-        return SN_NVME_NS_UNUSABLE;
-    }
-    if (nsze > INT64_MAX >> lbaf->ds) {
-        *why = "its size is out of range";
+    *why = unusable(id, lbaf, nsze);
+    if (*why) {
         return SN_NVME_NS_UNUSABLE;
     }
     *info = (SnVolumeInfo){
@@ -144,9 +186,10 @@ SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
     return SN_NVME_NS_GOOD;
 }
 
-void sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
-                            size_t len)
+unsigned sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
+                                size_t len)
 {
+    unsigned csi = NVME_CSI_NVM;
     size_t at = 0;
 
     /* The list ends with a descriptor of length 0, or with the page. */
@@ -155,7 +198,7 @@ void sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
 
         at += sizeof(struct nvme_ns_id_desc);
         if (!nidl || nidl > len - at) {
-            return;
+            break;
         }
         if (nidt == NVME_NIDT_EUI64 && nidl == sizeof(info->eui64)) {
             memcpy(info->eui64, list + at, nidl);
@@ -163,7 +206,10 @@ void sn_nvme_parse_ns_descs(SnVolumeInfo *info, const uint8_t *list,
             memcpy(info->nguid, list + at, nidl);
         } else if (nidt == NVME_NIDT_UUID && nidl == sizeof(info->uuid)) {
             memcpy(info->uuid, list + at, nidl);
+        } else if (nidt == NVME_NIDT_CSI && nidl == NVME_NIDT_CSI_LEN) {
+            csi = list[at];
         }
         at += nidl;
     }
+    return csi;
 }

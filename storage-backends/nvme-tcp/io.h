@@ -15,6 +15,8 @@ typedef struct SnNvmeIo {
     SnNvmeQueue *q;
     SnNvmeCmd *cmd;             /* NULL: waits on the backend's retry list */
     unsigned retries;
+    int64_t path_since;         /* refused for the path since; ns, 0: not */
+    int64_t due;                /* in the retry list: until when, ns */
     GList link;                 /* in the retry list; data is the SnIo */
     struct nvme_dsm_range range;
     struct iovec range_iov;

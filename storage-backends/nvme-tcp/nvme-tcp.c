@@ -8,10 +8,14 @@
 
 #include "association.h"
 #include "io.h"
+#include "smartnic/trace.h"
 #include "status.h"
 
 #define MAX_RETRIES 5
-#define RETRY_DELAY (100 * SN_NS_PER_MS)
+/* Until a queue that is full is tried again. */
+#define FULL_DELAY (100 * SN_NS_PER_MS)
+
+SN_TRACE_EVENT(nvmetcp_io_retry);
 
 struct SnBackend {
     SnVolume *vol;
@@ -37,32 +41,85 @@ static bool send_io(SnBackend *be, SnIo *io)
     return nio->cmd;
 }
 
-static void retry_later(SnBackend *be, SnIo *io)
+/* Lets the timer fire when the first of those that wait is due. */
+static void arm_retry(SnBackend *be)
+{
+    int64_t first = SN_TIMER_NEVER;
+
+    for (GList *l = be->retries.head; l; l = l->next) {
+        first = MIN(first, ((SnNvmeIo *)sn_io_scratch(l->data))->due);
+    }
+    be->loop->timer_set(be->retry_timer, first);
+}
+
+static void retry_later(SnBackend *be, SnIo *io, int64_t delay)
 {
     SnNvmeIo *nio = sn_io_scratch(io);
 
     nio->cmd = NULL;
+    nio->due = sn_loop_now(be->loop) + delay;
     nio->link = (GList){ .data = io };
-    if (g_queue_is_empty(&be->retries)) {
-        sn_timer_arm_in(be->loop, be->retry_timer, RETRY_DELAY);
-    }
     g_queue_push_tail_link(&be->retries, &nio->link);
+    arm_retry(be);
 }
 
 static void retry(void *opaque)
 {
     SnBackend *be = opaque;
-    GList *link;
+    int64_t now = sn_loop_now(be->loop);
+    GList *link, *next;
 
-    while ((link = g_queue_peek_head_link(&be->retries))) {
+    for (link = be->retries.head; link; link = next) {
+        SnNvmeIo *nio = sn_io_scratch(link->data);
+
+        next = link->next;
+        if (nio->due > now) {
+            continue;
+        }
         if (!send_io(be, link->data)) {
-            sn_timer_arm_in(be->loop, be->retry_timer, RETRY_DELAY);
-            break;
+            nio->due = now + FULL_DELAY;
+            continue;
         }
         /* Not before: the link is in the request's scratch space. */
         g_queue_unlink(&be->retries, link);
     }
+    arm_retry(be);
     sn_nvmetcp_assoc_push(be->assoc);
+}
+
+/*
+ * Whether @io, refused with @cqe, is to be sent again. A guest waits for a way
+ * to its disk however long that takes: after some time it is a lost one, which
+ * the volume's own limits are about. Other refusals are an error in the end.
+ */
+static bool wants_retry(SnBackend *be, SnIo *io, const SnNvmeCqe *cqe)
+{
+    SnNvmeIo *nio = sn_io_scratch(io);
+    unsigned status = sn_nvme_status(cqe);
+    int64_t now = sn_loop_now(be->loop);
+
+    if (status == SN_NVME_STATUS(NVME_SCT_GENERIC, NVME_SC_INVALID_NS)) {
+        /* Was it taken away? */
+        sn_nvmetcp_assoc_check_namespace(be->assoc);
+        return nio->retries++ < MAX_RETRIES;
+    }
+    switch (sn_nvme_status_retry(cqe)) {
+    case SN_NVME_RETRY_NEVER:
+        return false;
+    case SN_NVME_RETRY_SOME:
+        return nio->retries++ < MAX_RETRIES;
+    case SN_NVME_RETRY_PATH:
+        break;
+    }
+    if (!nio->path_since) {
+        nio->path_since = now;
+    }
+    if (now - nio->path_since >= sn_nvmetcp_assoc_path_patience(be->assoc)) {
+        sn_nvmetcp_assoc_fail(be->assoc, false, "namespace %u of the target: "
+                              "%s (status 0x%03x)", be->options.nsid,
+                              sn_nvme_status_text(status), status);
+    }
+    return true;
 }
 
 static void io_done(void *opaque, const SnNvmeCqe *cqe)
@@ -72,15 +129,13 @@ static void io_done(void *opaque, const SnNvmeCqe *cqe)
     SnBackend *be = nio->be;
     unsigned status = sn_nvme_status(cqe);
 
-    if (sn_nvme_status_is_transient(cqe) && nio->retries++ < MAX_RETRIES) {
-        retry_later(be, io);
-        return;
-    }
-    if (status == SN_NVME_STATUS(NVME_SCT_GENERIC, NVME_SC_INVALID_NS)) {
-        /* It was taken away. The request waits until it is back. */
-        sn_nvmetcp_assoc_fail(be->assoc, false, "namespace %u is gone",
-                              be->options.nsid);
-        retry_later(be, io);
+    if (status && wants_retry(be, io, cqe)) {
+        int64_t delay = sn_nvmetcp_assoc_retry_delay(be->assoc, cqe);
+
+        sn_trace(nvmetcp_io_retry, "op=%d offset=%" G_GUINT64_FORMAT
+                 " status=0x%03x ms=%d", io->op, io->offset, status,
+                 (int)(delay / SN_NS_PER_MS));
+        retry_later(be, io, delay);
         return;
     }
     sn_backend_done(io, sn_nvme_status_to_errno(status));

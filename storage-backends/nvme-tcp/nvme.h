@@ -43,8 +43,8 @@ enum {
     SN_NVME_SGL_IN_CAPSULE = 0x01,      /* data block, address is an offset */
     SN_NVME_SGL_TRANSPORT = 0x5a,       /* transport data block */
     SN_NVME_CONNECT_NO_SQ_FLOW = 1 << 2,        /* CATTR */
-    SN_NVME_LOG_CHANGED_NS = 4,
     SN_NVME_CNTLID_DYNAMIC = 0xffff,
+    SN_NVME_CRD_MAX = 3,                /* retry delays, CRDT1 to CRDT3 */
 };
 
 /* Status code type and status code, and the Do Not Retry bit. */
@@ -56,6 +56,12 @@ static inline unsigned sn_nvme_status(const SnNvmeCqe *cqe)
 static inline bool sn_nvme_dnr(const SnNvmeCqe *cqe)
 {
     return GUINT16_FROM_LE(cqe->status) >> 15;
+}
+
+/* Command Retry Delay: which of CRDT1 to CRDT3, or 0 for none. */
+static inline unsigned sn_nvme_crd(const SnNvmeCqe *cqe)
+{
+    return GUINT16_FROM_LE(cqe->status) >> 12 & SN_NVME_CRD_MAX;
 }
 
 #define SN_NVME_STATUS(sct, sc) ((unsigned)(sct) << 8 | (sc))

@@ -126,8 +126,13 @@ bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
     };
     const char *hostnqn = sn_url_get_string(url, "hostnqn");
 
-    *options = (SnNvmeTcpOptions){ .port = url->port ? url->port
-                                                     : DEFAULT_PORT };
+    bool discover = !url->path || !*url->path ||
+                    !strcmp(url->path, SN_NVMETCP_DISCOVERY_NQN);
+
+    *options = (SnNvmeTcpOptions){ .port = url->port };
+    if (!options->port) {
+        options->port = discover ? SN_NVMETCP_DISCOVERY_PORT : DEFAULT_PORT;
+    }
     if (!url->host || !*url->host) {
         g_set_error(err, SN_VOLUME_ERROR, SN_VOLUME_ERROR_URL,
                     "volume URL: nvme+tcp:// needs a host: "
@@ -141,13 +146,13 @@ bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
         return false;
     }
     if (!sn_url_check_params(url, known, err) ||
-        !check_nqn("the path of nvme+tcp://", url->path, err) ||
+        (!discover && !check_nqn("the path of nvme+tcp://", url->path, err)) ||
         (hostnqn && !check_nqn("hostnqn", hostnqn, err)) ||
         !parse_numbers(options, url, err)) {
         return false;
     }
     options->host = g_strdup(url->host);
-    options->subsysnqn = g_strdup(url->path);
+    options->subsysnqn = discover ? NULL : g_strdup(url->path);
     set_host(options, hostnqn, id);
     return true;
 }

@@ -9,10 +9,14 @@
 
 #include "smartnic/backend.h"
 
+/* What every discovery controller is called (Base 2.0 section 3.1.2.3). */
+#define SN_NVMETCP_DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
+#define SN_NVMETCP_DISCOVERY_PORT 8009
+
 typedef struct SnNvmeTcpOptions {
     char *host;
     uint16_t port;
-    char *subsysnqn;
+    char *subsysnqn;            /* NULL: only tell what there is */
     char *hostnqn;
     uint8_t hostid[16];         /* goes with hostnqn */
     uint32_t nsid;

@@ -12,6 +12,7 @@
 #include "queue.h"
 #include "smartnic/backend.h"
 #include "smartnic/log.h"
+#include "smartnic/trace.h"
 
 typedef struct SnNvmeSlot SnNvmeSlot;
 
@@ -94,6 +95,7 @@ struct SnNvmeQueue {
     SnNvmeQueueConfig config;   /* host is not valid any more */
     SnNvmeQueueState state;
     SnStream *stream;
+    bool ended_by_peer;         /* closed, reset, or a TermReq came */
     SnPduLink link;
     char name[24];
 

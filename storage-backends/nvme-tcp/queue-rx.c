@@ -17,6 +17,10 @@
 
 #define PEEK 16
 
+SN_TRACE_EVENT(nvmetcp_r2t);
+SN_TRACE_EVENT(nvmetcp_data);
+SN_TRACE_EVENT(nvmetcp_data_digest_wrong);
+
 static void expect(SnNvmeQueue *q, SnNvmeRxState state, uint32_t bytes)
 {
     q->rx_state = state;
@@ -69,6 +73,7 @@ static void handle_term_req(SnNvmeQueue *q)
 {
     const SnPduTermReq *pdu = (const SnPduTermReq *)q->rx_head;
 
+    q->ended_by_peer = true;
     sn_nvmetcp_queue_fail(q, "the target ended the connection: %s "
                           "(FES 0x%x, FEI 0x%x)",
                           sn_pdu_fes_text(GUINT16_FROM_LE(pdu->fes)),
@@ -124,6 +129,10 @@ static void handle_data(SnNvmeQueue *q)
     if (!check_data(q, pdu, cmd)) {
         return;
     }
+    sn_trace(nvmetcp_data, "id=%s qid=%u cid=%u offset=%u len=%u flags=0x%x",
+             q->config.id, q->config.qid, cmd->cid,
+             GUINT32_FROM_LE(pdu->offset), GUINT32_FROM_LE(pdu->len),
+             pdu->ch.flags);
     cmd->last = pdu->ch.flags & SN_PDU_LAST;
     q->rx_cmd = cmd;
     q->rx_crc = 0;
@@ -152,6 +161,8 @@ static void handle_r2t(SnNvmeQueue *q)
     } else if (!len || len > cmd->req.len - offset) {
         fail_field(q, SN_FES_OUT_OF_RANGE, offsetof(SnPduData, len), "R2TL");
     } else {
+        sn_trace(nvmetcp_r2t, "id=%s qid=%u cid=%u offset=%u len=%u",
+                 q->config.id, q->config.qid, cmd->cid, offset, len);
         expect_pdu(q);
         cmd->r2t_left = len;
         cmd->ttag = pdu->ttag;
@@ -224,10 +235,12 @@ static void handle_digest(SnNvmeQueue *q)
     memcpy(&digest, received, sizeof(digest));
     if (GUINT32_FROM_LE(digest) != q->rx_crc) {
         q->rx_cmd->bad_data = true;
+        sn_trace(nvmetcp_data_digest_wrong, "id=%s qid=%u cid=%u", q->config.id,
+                 q->config.qid, q->rx_cmd->cid);
         sn_log_limited(&q->digest_limit, sn_loop_now(q->config.loop),
                        SN_LOG_WARN, "volume %s: %s: wrong data digest from "
-                       "the target: the command fails", q->config.id,
-                       q->name);
+                       "the target: the command is sent again",
+                       q->config.id, q->name);
     }
     data_end(q);
 }

@@ -17,11 +17,29 @@
 
 #include "queue-internal.h"
 
+SN_TRACE_EVENT(nvmetcp_queue_connect);
+SN_TRACE_EVENT(nvmetcp_queue_state);
+SN_TRACE_EVENT(nvmetcp_queue_failed);
+SN_TRACE_EVENT(nvmetcp_queue_term_req);
+SN_TRACE_EVENT(nvmetcp_cmd_send);
+SN_TRACE_EVENT(nvmetcp_cmd_done);
+SN_TRACE_EVENT(nvmetcp_cmd_cancel);
+
 #define SLBA(sqe) ((uint64_t)GUINT32_FROM_LE((sqe)->cdw11) << 32 | \
                    GUINT32_FROM_LE((sqe)->cdw10))
 
 static void set_state(SnNvmeQueue *q, SnNvmeQueueState state)
 {
+    static const char *const names[] = {
+        [SN_NVME_QUEUE_CONNECTING] = "connecting",
+        [SN_NVME_QUEUE_INITIALIZING] = "initializing",
+        [SN_NVME_QUEUE_UP] = "up",
+        [SN_NVME_QUEUE_FAILED] = "failed",
+    };
+
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == SN_NVME_QUEUE_FAILED + 1);
+    sn_trace(nvmetcp_queue_state, "id=%s qid=%u state=%s", q->config.id,
+             q->config.qid, names[state]);
     q->state = state;
 }
 
@@ -39,6 +57,8 @@ void sn_nvmetcp_queue_fail(SnNvmeQueue *q, const char *fmt, ...)
     why = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     line = g_strdup_printf("%s: %s", q->name, why);
+    sn_trace(nvmetcp_queue_failed, "id=%s qid=%u why=%s", q->config.id,
+             q->config.qid, why);
     q->config.events->failed(q->config.opaque, q, line);
 }
 
@@ -49,6 +69,9 @@ void sn_nvmetcp_queue_fail_pdu(SnNvmeQueue *q, const SnPduError *error)
     if (q->state == SN_NVME_QUEUE_FAILED) {
         return;
     }
+    sn_trace(nvmetcp_queue_term_req, "id=%s qid=%u fes=0x%x fei=0x%x field=%s",
+             q->config.id, q->config.qid, error->fes, error->fei,
+             error->field);
     sn_nvmetcp_tx_term_req(q, error, q->rx_have);
     sn_nvmetcp_queue_fail(q, "wrong %s in %s (type 0x%02x) from the target: "
                           "%s", error->field, sn_pdu_name(ch->type), ch->type,
@@ -97,6 +120,7 @@ static void stream_closed(void *opaque, int err)
     if (q->state != SN_NVME_QUEUE_CONNECTING) {
         sn_nvmetcp_rx(q);
     }
+    q->ended_by_peer |= !err || err == -ECONNRESET;
     if (err) {
         sn_nvmetcp_queue_fail(q, "%s", g_strerror(-err));
     } else {
@@ -136,6 +160,9 @@ SnNvmeQueue *sn_nvmetcp_queue_new(const SnNvmeQueueConfig *config)
     }
     q->rx_need = sizeof(SnPduCh);
     sn_nvmetcp_tx_init(q);
+    sn_trace(nvmetcp_queue_connect, "id=%s qid=%u host=%s port=%u depth=%u",
+             config->id, config->qid, config->host, config->port,
+             config->depth);
     q->stream = sn_net_connect(config->net, config->host, config->port,
                                &stream_events, q);
     return q;
@@ -159,6 +186,16 @@ uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q)
     return q->config.qid;
 }
 
+bool sn_nvmetcp_queue_is_up(const SnNvmeQueue *q)
+{
+    return q->state == SN_NVME_QUEUE_UP;
+}
+
+bool sn_nvmetcp_queue_ended_by_peer(const SnNvmeQueue *q)
+{
+    return q->ended_by_peer;
+}
+
 SnNvmeCmd *sn_nvmetcp_queue_send(SnNvmeQueue *q, const SnNvmeRequest *req)
 {
     SnNvmeCmd *cmd = q->free_cmds;
@@ -173,6 +210,8 @@ SnNvmeCmd *sn_nvmetcp_queue_send(SnNvmeQueue *q, const SnNvmeRequest *req)
     cmd->bad_data = false;
     cmd->r2t_left = 0;
     sn_nvmetcp_cmd_rewind(cmd);
+    sn_trace(nvmetcp_cmd_send, "id=%s qid=%u cid=%u opcode=0x%02x len=%u",
+             q->config.id, q->config.qid, cmd->cid, req->sqe.opcode, req->len);
     sn_nvmetcp_tx_command(cmd);
     return cmd;
 }
@@ -200,12 +239,20 @@ static void free_cmd(SnNvmeCmd *cmd)
 void sn_nvmetcp_cmd_finish(SnNvmeCmd *cmd, const SnNvmeCqe *cqe)
 {
     bool cancelled = cmd->state == SN_NVME_CMD_CANCELLED;
-    bool complete = cmd->req.dir != SN_NVME_IN || cmd->moved == cmd->req.len;
+    /* A write whose data was never asked for did not happen, either. */
+    bool complete = cmd->req.dir == SN_NVME_NO_DATA ||
+                    (cmd->moved == cmd->req.len && !cmd->r2t_left);
     SnNvmeCqe answer = *cqe;
 
-    if (!sn_nvme_status(&answer) && (cmd->bad_data || !complete)) {
+    if (!sn_nvme_status(&answer) && cmd->bad_data) {
+        /* What the other side answers to a digest that is wrong there. */
+        answer.status = GUINT16_TO_LE(NVME_SC_TRAN_TPORT_ERROR << 1);
+    } else if (!sn_nvme_status(&answer) && !complete) {
         answer.status = GUINT16_TO_LE(NVME_SC_DATA_XFER_ERROR << 1);
     }
+    sn_trace(nvmetcp_cmd_done, "id=%s qid=%u cid=%u status=0x%03x%s",
+             cmd->q->config.id, cmd->q->config.qid, cmd->cid,
+             sn_nvme_status(&answer), cancelled ? " cancelled" : "");
     /* The response may be here before the last acknowledgement. */
     sn_nvmetcp_tx_detach(cmd);
     free_cmd(cmd);
@@ -218,6 +265,8 @@ uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd)
 {
     bool half_sent = cmd->r2t_left;
 
+    sn_trace(nvmetcp_cmd_cancel, "id=%s qid=%u cid=%u", q->config.id,
+             q->config.qid, cmd->cid);
     cmd->state = SN_NVME_CMD_CANCELLED;
     q->cancelled++;
     sn_nvmetcp_tx_detach(cmd);
@@ -229,22 +278,34 @@ uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd)
     return cmd->cid;
 }
 
+static bool changes_blocks(const SnNvmeSqe *sqe)
+{
+    return sqe->opcode == nvme_cmd_write ||
+           sqe->opcode == nvme_cmd_write_zeroes ||
+           sqe->opcode == nvme_cmd_dsm;
+}
+
+bool sn_nvmetcp_queue_writes_pending(const SnNvmeQueue *q)
+{
+    for (unsigned i = 0; i < q->config.depth; i++) {
+        if (q->cmds[i].state != SN_NVME_CMD_FREE &&
+            changes_blocks(&q->cmds[i].req.sqe)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Commands with a range of blocks have it in the same fields. */
 static bool overlaps(const SnNvmeSqe *sqe, uint64_t slba, uint64_t nlb)
 {
     uint64_t start = SLBA(sqe);
     uint64_t count = (GUINT32_FROM_LE(sqe->cdw12) & 0xffff) + 1;
 
-    switch (sqe->opcode) {
-    case nvme_cmd_write:
-    case nvme_cmd_write_zeroes:
-        return start < slba + nlb && slba < start + count;
-    case nvme_cmd_dsm:
-        /* Its ranges went with the request's memory. */
-        return true;
-    default:
-        return false;
-    }
+    /* The ranges of DSM went with the request's memory. */
+    return changes_blocks(sqe) &&
+           (sqe->opcode == nvme_cmd_dsm ||
+            (start < slba + nlb && slba < start + count));
 }
 
 bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q, uint64_t slba,

@@ -42,8 +42,9 @@ typedef enum SnNvmeDir {
 /*
  * The command is over: @opaque is the one of its SnNvmeRequest, @cqe the
  * response. The queue has let go of the data and of the command. A response of
- * success whose data did not arrive whole and right is given as Data Transfer
- * Error. May send further commands.
+ * success whose data did not move whole is given as Data Transfer Error, one
+ * with a wrong data digest as Transient Transport Error. May send further
+ * commands.
  */
 typedef void SnNvmeDone(void *opaque, const SnNvmeCqe *cqe);
 
@@ -90,6 +91,18 @@ SnNvmeQueue *sn_nvmetcp_queue_new(const SnNvmeQueueConfig *config);
 void sn_nvmetcp_queue_free(SnNvmeQueue *q);
 
 uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q);
+
+/* Whether commands may be sent. */
+bool sn_nvmetcp_queue_is_up(const SnNvmeQueue *q);
+
+/* Whether it was the target that ended the connection. */
+bool sn_nvmetcp_queue_ended_by_peer(const SnNvmeQueue *q);
+
+/*
+ * Whether a command that changes blocks is not answered; those that were
+ * cancelled count.
+ */
+bool sn_nvmetcp_queue_writes_pending(const SnNvmeQueue *q);
 
 /* When something came from the target last (SnLoop's clock, ns); 0: never. */
 int64_t sn_nvmetcp_queue_heard(const SnNvmeQueue *q);

@@ -18,33 +18,40 @@ typedef struct StatusMeaning {
     unsigned status;
     const char *text;
     int err;                    /* 0: -EIO */
+    bool final;                 /* again is the same, whatever DNR says */
 } StatusMeaning;
 
 static const StatusMeaning meanings[] = {
-    { GENERIC(NVME_SC_INVALID_OPCODE), "invalid opcode", -EOPNOTSUPP },
-    { GENERIC(NVME_SC_INVALID_FIELD), "invalid field in command" },
+    { GENERIC(NVME_SC_INVALID_OPCODE), "invalid opcode", -EOPNOTSUPP,
+      true },
+    { GENERIC(NVME_SC_INVALID_FIELD), "invalid field in command", 0,
+      true },
     { GENERIC(NVME_SC_DATA_XFER_ERROR), "data transfer error" },
     { GENERIC(NVME_SC_INTERNAL), "internal error" },
     { GENERIC(NVME_SC_ABORT_REQ), "command abort requested" },
-    { GENERIC(NVME_SC_INVALID_NS), "invalid namespace or format" },
+    { GENERIC(NVME_SC_INVALID_NS), "invalid namespace or format", 0, true },
     { GENERIC(NVME_SC_CMD_SEQ_ERROR), "command sequence error" },
     { GENERIC(NVME_SC_NS_WRITE_PROTECTED), "namespace is write protected",
-      -EROFS },
+      -EROFS, true },
     { GENERIC(NVME_SC_CMD_INTERRUPTED), "command interrupted" },
-    { GENERIC(NVME_SC_LBA_RANGE), "LBA out of range", -EINVAL },
-    { GENERIC(NVME_SC_CAP_EXCEEDED), "capacity exceeded", -ENOSPC },
+    { GENERIC(NVME_SC_TRAN_TPORT_ERROR), "transient transport error" },
+    { GENERIC(NVME_SC_LBA_RANGE), "LBA out of range", -EINVAL, true },
+    { GENERIC(NVME_SC_CAP_EXCEEDED), "capacity exceeded", -ENOSPC, true },
     { GENERIC(NVME_SC_NS_NOT_READY), "namespace not ready" },
-    { GENERIC(NVME_SC_RESERVATION_CONFLICT), "reservation conflict" },
-    { SPECIFIC(NVME_SC_READ_ONLY), "write to a read-only range", -EROFS },
+    { GENERIC(NVME_SC_RESERVATION_CONFLICT), "reservation conflict", 0,
+      true },
+    { SPECIFIC(NVME_SC_READ_ONLY), "write to a read-only range", -EROFS,
+      true },
     { SPECIFIC(NVME_SC_AUTH_REQUIRED), "authentication required" },
     { MEDIA(NVME_SC_WRITE_FAULT), "write fault" },
     { MEDIA(NVME_SC_READ_ERROR), "unrecovered read error" },
-    { MEDIA(NVME_SC_COMPARE_FAILED), "compare failure", -EILSEQ },
+    { MEDIA(NVME_SC_COMPARE_FAILED), "compare failure", -EILSEQ, true },
     { MEDIA(NVME_SC_ACCESS_DENIED), "access denied" },
     { PATH(NVME_SC_ANA_INTERNAL_PATH_ERROR), "internal path error" },
     { PATH(NVME_SC_ANA_PERSISTENT_LOSS), "persistent ANA loss" },
     { PATH(NVME_SC_ANA_INACCESSIBLE), "ANA inaccessible" },
     { PATH(NVME_SC_ANA_TRANSITION), "ANA transition" },
+    { PATH(NVME_SC_CTRL_PATH_ERROR), "controller pathing error" },
 };
 
 static const StatusMeaning *find(unsigned status)
@@ -68,14 +75,17 @@ int sn_nvme_status_to_errno(unsigned status)
     return m && m->err ? m->err : -EIO;
 }
 
-bool sn_nvme_status_is_transient(const SnNvmeCqe *cqe)
+/* DNR clear says that the same command may succeed later (3.3.3.2.1). */
+SnNvmeRetry sn_nvme_status_retry(const SnNvmeCqe *cqe)
 {
     unsigned status = sn_nvme_status(cqe);
+    const StatusMeaning *m = find(status);
 
-    return !sn_nvme_dnr(cqe) &&
-           (status >> 8 == NVME_SCT_PATH ||
-            status == GENERIC(NVME_SC_NS_NOT_READY) ||
-            status == GENERIC(NVME_SC_CMD_INTERRUPTED));
+    if (!status || sn_nvme_dnr(cqe) || (m && m->final)) {
+        return SN_NVME_RETRY_NEVER;
+    }
+    return status >> 8 == NVME_SCT_PATH ? SN_NVME_RETRY_PATH
+                                        : SN_NVME_RETRY_SOME;
 }
 
 const char *sn_nvme_status_text(unsigned status)
@@ -108,6 +118,15 @@ static const char *parameter_text(uint32_t dw0)
     default:
         return "Connect Invalid Parameters: unknown field";
     }
+}
+
+bool sn_nvme_connect_unknown_nqn(const SnNvmeCqe *cqe)
+{
+    uint32_t dw0 = GUINT32_FROM_LE(cqe->dw0);
+
+    /* Some do not say which field they mean. */
+    return sn_nvme_status(cqe) == SPECIFIC(NVME_SC_CONNECT_INVALID_PARAM) &&
+           (dw0 == (1 << 16 | 256) || dw0 == 0);
 }
 
 const char *sn_nvme_connect_text(const SnNvmeCqe *cqe)

@@ -12,8 +12,17 @@
 /* 0, or the errno (negative, see volume.h) that an I/O status means. */
 int sn_nvme_status_to_errno(unsigned status);
 
-/* Whether sending the same command again, a little later, may help. */
-bool sn_nvme_status_is_transient(const SnNvmeCqe *cqe);
+/* What to do about a command that failed. */
+typedef enum SnNvmeRetry {
+    SN_NVME_RETRY_NEVER,        /* the same again would fail again */
+    SN_NVME_RETRY_SOME,         /* a few times, a little later */
+    SN_NVME_RETRY_PATH,         /* until this way to the namespace is back */
+} SnNvmeRetry;
+
+SnNvmeRetry sn_nvme_status_retry(const SnNvmeCqe *cqe);
+
+/* Whether a Connect was refused for the name of the subsystem. */
+bool sn_nvme_connect_unknown_nqn(const SnNvmeCqe *cqe);
 
 /* What a status means, or "unknown status"; a literal. */
 const char *sn_nvme_status_text(unsigned status);

@@ -1,18 +1,17 @@
 /*
- * Watching a controller: Keep Alive, events, and the namespace they tell of.
- * Abort is here too, being the other admin command sent at any time.
+ * Watching a controller: Keep Alive. Abort is here too, being the other admin
+ * command that is sent at any time and whose answer changes nothing.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "association-internal.h"
 
-#include <string.h>
-
 #include "status.h"
 
-static void request_event(SnNvmeAssoc *a);
-static void refresh(SnNvmeAssoc *a);
+SN_TRACE_EVENT(nvmetcp_keep_alive_send);
+SN_TRACE_EVENT(nvmetcp_keep_alive_done);
+SN_TRACE_EVENT(nvmetcp_abort_send);
 
 static void arm_keep_alive(SnNvmeAssoc *a)
 {
@@ -26,6 +25,9 @@ static void keep_alive_done(void *opaque, const SnNvmeCqe *cqe)
     SnNvmeAssoc *a = opaque;
 
     a->keep_alive_sent = 0;
+    a->keep_alive_heard = sn_loop_now(a->config.loop);
+    sn_trace(nvmetcp_keep_alive_done, "id=%s status=0x%03x", a->config.id,
+             sn_nvme_status(cqe));
     if (sn_nvme_status(cqe)) {
         sn_nvmetcp_assoc_fail(a, false, "Keep Alive failed: %s (status "
                               "0x%03x)",
@@ -64,24 +66,29 @@ static void keep_alive_tick(void *opaque)
     arm_keep_alive(a);
     if (!a->keep_alive_sent) {
         a->keep_alive_sent = now;
+        sn_trace(nvmetcp_keep_alive_send, "id=%s", a->config.id);
         sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, keep_alive_done);
     }
 }
 
 void sn_nvmetcp_watch_keep_alive(SnNvmeAssoc *a)
 {
+    a->keep_alive_heard = sn_loop_now(a->config.loop);
     if (a->options->keep_alive) {
         arm_keep_alive(a);
     }
 }
 
-/* Reading CSTS again is the one thing that bringing up waits for by time. */
+/* All that is waited for by time: CSTS.RDY, the fence and its setting. */
 static void poll_again(void *opaque)
 {
     SnNvmeAssoc *a = opaque;
 
-    if (a->state == SN_NVME_ASSOC_WAIT_READY) {
+    if (a->state == SN_NVME_ASSOC_WAIT_READY ||
+        a->state == SN_NVME_ASSOC_FENCE) {
         sn_nvmetcp_bring_up_step(a);
+    } else if (a->state == SN_NVME_ASSOC_FAILED) {
+        sn_nvmetcp_fence_grace_over(a);
     }
 }
 
@@ -99,106 +106,6 @@ void sn_nvmetcp_watch_stop(SnNvmeAssoc *a)
     sn_timer_disarm(a->config.loop, a->keep_alive_timer);
     a->keep_alive_sent = 0;
     a->abort_in_flight = false;
-    a->refreshing = false;
-    a->refresh_again = false;
-}
-
-/* Whether an answer still matters. */
-static bool is_ready(const SnNvmeAssoc *a)
-{
-    return a->state == SN_NVME_ASSOC_READY;
-}
-
-static void refreshed(void *opaque, const SnNvmeCqe *cqe)
-{
-    SnNvmeAssoc *a = opaque;
-    SnVolumeInfo old = a->info;
-
-    if (!is_ready(a)) {
-        return;
-    }
-    if (sn_nvme_status(cqe)) {
-        sn_nvmetcp_assoc_fail(a, false, "namespace %u of the target: %s",
-                              a->options->nsid,
-                              sn_nvme_status_text(sn_nvme_status(cqe)));
-        return;
-    }
-    if (!sn_nvmetcp_take_namespace(a)) {
-        return;
-    }
-    if (a->info.block_size != old.block_size) {
-        sn_nvmetcp_assoc_fail(a, false, "namespace %u was formatted with "
-                              "another block size", a->options->nsid);
-        return;
-    }
-    a->info.queues = old.queues;
-    a->info.queue_depth = old.queue_depth;
-    /* Some of these came from the list of descriptors. */
-    memcpy(a->info.nguid, old.nguid, sizeof(old.nguid));
-    memcpy(a->info.eui64, old.eui64, sizeof(old.eui64));
-    memcpy(a->info.uuid, old.uuid, sizeof(old.uuid));
-    a->refreshing = false;
-    sn_backend_info_changed(a->config.vol, &a->info);
-    if (a->refresh_again) {
-        refresh(a);
-    }
-}
-
-/* The log has been read, which lets the controller send the next event. */
-static void log_read(void *opaque, const SnNvmeCqe *cqe)
-{
-    SnNvmeAssoc *a = opaque;
-
-    if (is_ready(a)) {
-        sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS, a->options->nsid,
-                            refreshed);
-    }
-}
-
-static void refresh(SnNvmeAssoc *a)
-{
-    uint32_t dwords = sizeof(a->data) / 4 - 1;
-    SnNvmeSqe sqe = {
-        .opcode = nvme_admin_get_log_page,
-        .nsid = GUINT32_TO_LE(NVME_NSID_ALL),
-        .cdw10 = GUINT32_TO_LE(SN_NVME_LOG_CHANGED_NS | dwords << 16),
-    };
-
-    if (a->refreshing) {
-        a->refresh_again = true;
-        return;
-    }
-    a->refreshing = true;
-    a->refresh_again = false;
-    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_IN, sizeof(a->data), log_read);
-}
-
-static void event(void *opaque, const SnNvmeCqe *cqe)
-{
-    SnNvmeAssoc *a = opaque;
-    uint32_t dw0 = GUINT32_FROM_LE(cqe->dw0);
-
-    /* A controller that refuses events is not asked again. */
-    if (!is_ready(a) || sn_nvme_status(cqe)) {
-        return;
-    }
-    request_event(a);
-    if ((dw0 & 7) == NVME_AER_NOTICE &&
-        (dw0 >> 8 & 0xff) == NVME_AER_NOTICE_NS_CHANGED) {
-        refresh(a);
-    }
-}
-
-static void request_event(SnNvmeAssoc *a)
-{
-    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
-
-    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, event);
-}
-
-void sn_nvmetcp_watch_events(SnNvmeAssoc *a)
-{
-    request_event(a);
 }
 
 static void abort_done(void *opaque, const SnNvmeCqe *cqe)
@@ -215,7 +122,9 @@ void sn_nvmetcp_assoc_abort(SnNvmeAssoc *a, SnNvmeQueue *q, uint16_t cid)
     };
 
     /* One at a time: every controller takes that many (ACL). */
-    if (is_ready(a) && !a->abort_in_flight) {
+    if (a->state == SN_NVME_ASSOC_READY && !a->abort_in_flight) {
+        sn_trace(nvmetcp_abort_send, "id=%s qid=%u cid=%u", a->config.id,
+                 sn_nvmetcp_queue_id(q), cid);
         a->abort_in_flight = true;
         sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, abort_done);
     }

@@ -23,6 +23,7 @@ struct MemoryStream {
     void *opaque;
     void *conn;                 /* the peer's */
     SnBh *bh;
+    uint16_t port;
     bool connected, ended, closed_told;
     int err;
 
@@ -325,6 +326,7 @@ static SnStream *mn_connect(SnNet *n, const char *host, uint16_t port,
     ms->net = net;
     ms->events = events;
     ms->opaque = opaque;
+    ms->port = port;
     ms->bh = net->loop->bh_new(net->loop, run, ms);
     ms->coming = g_byte_array_new();
     net->streams = g_list_append(net->streams, ms);
@@ -351,6 +353,11 @@ void memory_net_free(MemoryNet *net)
     g_assert_null(net->streams);
     g_rand_free(net->rand);
     g_free(net);
+}
+
+uint16_t memory_stream_port(const MemoryStream *ms)
+{
+    return ms->port;
 }
 
 void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len)

@@ -44,6 +44,8 @@ MemoryNet *memory_net_new(SnLoop *loop, const MemoryPeerOps *ops,
 /* All streams must be closed. */
 void memory_net_free(MemoryNet *net);
 
+/* The port that was connected to. */
+uint16_t memory_stream_port(const MemoryStream *ms);
 /* The peer sends; the bytes are copied. */
 void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len);
 /* The peer ends the connection: 0 in order, or a negative errno. */

@@ -17,7 +17,7 @@ typedef struct Conn {
     MemoryStream *ms;
     GByteArray *in;
     GList *commands;            /* of Command */
-    bool initialized, hdgst, ddgst, fabrics_connected, no_flow;
+    bool initialized, hdgst, ddgst, fabrics_connected, no_flow, discovery;
     uint16_t qid;
     int event_cid;              /* of the event request, or -1 */
     uint16_t sqhd;
@@ -79,6 +79,10 @@ static void send_pdu(Conn *c, uint8_t *head, unsigned hlen, const void *data,
     if (ddgst) {
         put(pdu + pdo + len, sn_crc32c_portable(0, data, len), 4);
     }
+    if (!d->answers) {
+        return;
+    }
+    d->answers--;
     if (d->fault.type && d->fault.type == pdu[0] && !d->fault.skip--) {
         put(pdu + d->fault.offset, d->fault.value, d->fault.size);
         d->fault.type = 0;
@@ -101,7 +105,7 @@ static void respond_cid(Conn *c, uint16_t cid, uint64_t dw01, uint16_t status)
     put(pdu + 16, c->no_flow ? 0xffff : c->sqhd, 2);
     put(pdu + 18, c->qid, 2);
     put(pdu + 20, cid, 2);
-    put(pdu + 22, (uint32_t)status << 1, 2);
+    put(pdu + 22, status << 1, 2);
     send_pdu(c, pdu, sizeof(pdu), NULL, 0, true);
 }
 
@@ -137,22 +141,41 @@ static void respond_data(Command *cmd, const uint8_t *data, uint32_t len)
     }
 }
 
+/* Whether the subsystem is there; sets whether it is for discovery. */
+static bool find_subsystem(Command *cmd)
+{
+    static const char discovery[] = "nqn.2014-08.org.nvmexpress.discovery";
+    const char *nqn = (const char *)cmd->data + 256;
+    Conn *c = cmd->conn;
+    NvmeDouble *d = c->d;
+
+    c->discovery = !strcmp(nqn, discovery);
+    if (!c->discovery) {
+        return !strcmp(nqn, "nqn.2026-11.test:disk");
+    }
+    g_assert_cmpuint(get32(cmd->sqe + 48), ==, 0);      /* KATO */
+    return d->discovery && (!d->discovery_port ||
+                            d->discovery_port == memory_stream_port(c->ms));
+}
+
 static void do_connect(Command *cmd)
 {
     Conn *c = cmd->conn;
     NvmeDouble *d = c->d;
 
     d->connects++;
-    g_assert_cmpuint(cmd->len, ==, 1024);
-    g_assert_cmpuint(cmd->have, ==, 1024);      /* in the capsule */
+    g_assert_true(cmd->len == 1024 && cmd->have == 1024);  /* in the capsule */
     g_assert_cmpuint(get16(cmd->sqe + 40), ==, 0);
     c->qid = get16(cmd->sqe + 42);
     g_assert_cmpuint(get16(cmd->sqe + 44), >, 0);
     c->no_flow = cmd->sqe[46] & 4;
     g_assert_cmpuint(get16(cmd->data + 16), ==, c->qid ? 7 : 0xffff);
-    g_assert_cmpstr((char *)cmd->data + 256, ==, "nqn.2026-11.test:disk");
     memcpy(d->hostid, cmd->data, 16);
     g_strlcpy(d->hostnqn, (char *)cmd->data + 512, 256);
+    if (!find_subsystem(cmd)) {
+        respond(cmd, 1 << 16 | 256, 0x4182);
+        return;
+    }
     c->fabrics_connected = !d->connect_status;
     if (d->connect_status) {
         respond(cmd, d->connect_dw0, d->connect_status);
@@ -173,11 +196,11 @@ static void do_fabrics(Command *cmd)
     g_assert_true(cmd->conn->fabrics_connected);
     if (cmd->sqe[4] == 0) {
         g_assert_cmphex(offset, ==, 0x14);
-        g_assert_cmphex(get32(cmd->sqe + 48), ==, 0x460001);
+        g_assert_cmphex(get32(cmd->sqe + 48) & ~0x4000, ==, 0x460001);
         respond(cmd, 0, SUCCESS);
     } else if (offset == 0) {
         g_assert_cmpuint(cmd->sqe[40], ==, 1);
-        respond(cmd, 1ull << 37 | 20 << 24 | 127, SUCCESS);
+        respond(cmd, 1ull << 37 | (uint64_t)d->cap_to << 24 | 127, SUCCESS);
     } else {
         g_assert_cmphex(offset, ==, 0x1c);
         respond(cmd, d->not_ready ? 0 : 1, SUCCESS);
@@ -194,8 +217,13 @@ static void do_identify(Command *cmd)
     case 1:
         memcpy(id + 4, "SN42                ", 20);
         id[77] = DOUBLE_MDTS;
-        put(id + 92, 1 << 8, 4);
+        id[76] = d->ana_state ? 8 : 0;
+        put(id + 92, 1 << 8 | 1 << 11, 4);
+        put(id + 96, d->tbkas ? 1 << 6 : 0, 4);
+        put(id + 130, d->crdt, 2);
         put(id + 320, 1, 2);
+        id[342] = d->ana_state ? 20 : 0;
+        put(id + 386, d->cqt, 2);
         put(id + 514, 64, 2);
         put(id + 520, 0xd, 2);
         id[525] = d->vwc;
@@ -204,6 +232,12 @@ static void do_identify(Command *cmd)
         break;
     case 0:
         g_assert_cmpuint(get32(cmd->sqe + 4), ==, 1);
+        if (d->removed) {
+            respond(cmd, 0, 0x400b);
+            return;
+        }
+        id[29] = d->pi_type;
+        put(id + 92, d->ana_state ? 5 : 0, 4);
         put(id, d->size >> d->block_shift, 8);
         id[24] = 1 << 4;
         put(id + 64, 7, 2);
@@ -213,27 +247,140 @@ static void do_identify(Command *cmd)
         memset(id + 104, 0xab, 16);
         put(id + 128, d->metadata | d->block_shift << 16, 4);
         break;
+    case 6:
+        g_assert_cmpuint(get32(cmd->sqe + 44), ==, 0);
+        if (!d->limits) {
+            respond(cmd, 0, 0x4002);
+            return;
+        }
+        id[1] = 2;
+        put(id + 4, 1000, 4);
+        put(id + 8, 800, 8);
+        break;
     default:
         g_assert_cmpuint(cmd->sqe[40], ==, 3);
         id[0] = 3;
         id[1] = 16;
-        memset(id + 4, 0xcd, 16);
+        memset(id + 4, d->nsid_byte, 16);
+        id[20] = 4;
+        id[21] = 1;
+        id[24] = d->csi;
         break;
     }
     respond_data(cmd, id, sizeof(id));
 }
 
+/* One entry of the discovery log. */
+static void fill_entry(const NvmeDouble *d, unsigned i, uint8_t *e)
+{
+    e[0] = i % 7 == 3 ? 1 : 3;          /* some are RDMA */
+    e[1] = i % 5 == 4 ? 2 : 1;
+    e[2] = i % 11 == 10 ? 1 : 2;        /* some are referrals */
+    memset(e + 32, ' ', 32);
+    memcpy(e + 32, "4420", 4);
+    if (d->entry_nqn) {
+        memcpy(e + 256, d->entry_nqn, strlen(d->entry_nqn));
+    } else {
+        g_snprintf((char *)e + 256, 256, "nqn.2026-11.test:vol%u", i);
+    }
+    memset(e + 512, ' ', 256);
+    memcpy(e + 512, e[1] == 2 ? "fd00::1" : "10.0.0.1", e[1] == 2 ? 7 : 8);
+}
+
+static void do_discovery_log(Command *cmd, uint8_t *log, uint32_t len,
+                             uint64_t offset)
+{
+    NvmeDouble *d = cmd->conn->d;
+    g_autofree uint8_t *all = g_malloc0(1024 * (1 + d->entries));
+
+    g_assert_true(cmd->conn->discovery);
+    d->discoveries += !offset;
+    if (offset && d->log_changes) {
+        d->log_changes--;
+        d->entries++;
+        respond_data(cmd, log, len);    /* of no use any more */
+        return;
+    }
+    put(all, d->entries, 8);            /* the generation will do */
+    put(all + 8, d->entries, 8);
+    for (unsigned i = 0; i < d->entries; i++) {
+        fill_entry(d, i, all + 1024 * (1 + i));
+    }
+    g_assert_cmpuint(offset + len, <=, 1024 * (1 + d->entries));
+    respond_data(cmd, all + offset, len);
+}
+
+/* Part of the ANA log: groups from the highest down to ours, which is 5. */
+static void fill_ana(const NvmeDouble *d, uint8_t *log, uint64_t offset)
+{
+    unsigned i = offset ? (offset - 16) / 32 : 0, at = offset ? 0 : 16;
+
+    put(log, 1, 8);
+    put(log + 8, d->ana_groups, 2);
+    for (; i < d->ana_groups && at + 32 <= 4096; i++, at += 32) {
+        put(log + at, 5 + d->ana_groups - 1 - i, 4);
+        log[at + 16] = i == d->ana_groups - 1 ? d->ana_state : 3;
+    }
+}
+
+static void do_log(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint8_t log[4096] = { d->changed_nsid };
+    uint32_t len = (get16(cmd->sqe + 42) + 1) * 4;
+    uint64_t offset = get64(cmd->sqe + 48);
+
+    g_assert_cmpuint(len, <=, sizeof(log));
+    d->log_reads++;
+    d->last_log = cmd->sqe[40];
+    switch (cmd->sqe[40]) {
+    case 0x04:
+        g_assert_cmpuint(len, ==, 4096);
+        break;
+    case 0x0c:
+        g_assert_cmpuint(cmd->sqe[41], ==, 1);      /* groups only */
+        fill_ana(d, log, offset);
+        break;
+    case 0x70:
+        do_discovery_log(cmd, log, len, offset);
+        return;
+    default:
+        g_assert_cmpuint(len, ==, 512);
+        break;
+    }
+    respond_data(cmd, log, len);
+}
+
+static void do_set_features(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    unsigned n = MIN(get16(cmd->sqe + 44) + 1, d->max_queues) - 1;
+
+    switch (cmd->sqe[40]) {
+    case 0x07:
+        respond(cmd, n << 16 | n, SUCCESS);
+        return;
+    case 0x0b:
+        d->event_config = get32(cmd->sqe + 44);
+        break;
+    default:
+        g_assert_cmphex(cmd->sqe[40], ==, 0x16);
+        g_assert_cmpuint(cmd->len, ==, 512);
+        d->behavior = cmd->data[0];
+        break;
+    }
+    respond(cmd, 0, SUCCESS);
+}
+
 static void do_admin(Command *cmd)
 {
     NvmeDouble *d = cmd->conn->d;
-    uint8_t log[4096] = { 1 };
-    unsigned n;
 
+    g_assert_true(!cmd->conn->discovery || cmd->sqe[0] == 0x02 ||
+                  cmd->sqe[0] == 0x7f);
     switch (cmd->sqe[0]) {
     case 0x02:
-        g_assert_cmphex(get32(cmd->sqe + 40), ==, 4 | 1023 << 16);
-        d->log_reads++;
-        respond_data(cmd, log, sizeof(log));
+        do_log(cmd);
         break;
     case 0x06:
         do_identify(cmd);
@@ -243,8 +390,7 @@ static void do_admin(Command *cmd)
         respond(cmd, 1, SUCCESS);
         break;
     case 0x09:
-        n = MIN(get16(cmd->sqe + 44) + 1, d->max_queues) - 1;
-        respond(cmd, cmd->sqe[40] == 7 ? n << 16 | n : 0, SUCCESS);
+        do_set_features(cmd);
         break;
     case 0x0c:
         cmd->conn->event_cid = cmd->cid;
@@ -313,9 +459,7 @@ static void do_io(Command *cmd)
         do_zero(cmd, slba, nlb);
         break;
     case 0x09:
-        g_assert_cmpuint(cmd->len, ==, 16);
-        g_assert_cmpuint(get32(cmd->sqe + 40), ==, 0);
-        g_assert_cmpuint(get32(cmd->sqe + 44), ==, 4);
+        g_assert_true(cmd->len == 16 && get64(cmd->sqe + 40) == 4ull << 32);
         do_zero(cmd, get64(cmd->data + 8), get32(cmd->data + 4));
         break;
     default:
@@ -337,6 +481,10 @@ static void send_r2t(Command *cmd)
     put(pdu + 12, cmd->have, 4);
     put(pdu + 16, len, 4);
     send_pdu(c, pdu, sizeof(pdu), NULL, 0, true);
+    if (c->d->double_r2t) {
+        c->d->double_r2t = false;
+        send_pdu(c, pdu, sizeof(pdu), NULL, 0, true);
+    }
 }
 
 /* Carries out one command that is ready, or asks for data: any of them. */
@@ -362,7 +510,9 @@ static void run(void *opaque)
     cmd = ready->pdata[g_rand_int_range(d->rand, 0, ready->len)];
     d->loop->bh_schedule(d->bh);
     cmd->ready = false;
-    if (cmd->have < cmd->len) {
+    if (cmd->have < cmd->len && d->skip_data && cmd->conn->qid) {
+        respond(cmd, 0, SUCCESS);
+    } else if (cmd->have < cmd->len) {
         send_r2t(cmd);
     } else if (cmd->conn->qid) {
         do_io(cmd);
@@ -411,8 +561,7 @@ static void got_command(Conn *c, const uint8_t *pdu, const uint8_t *data,
     g_assert_cmpint(cmd->cid, !=, c->event_cid);
     c->commands = g_list_append(c->commands, cmd);
     c->sqhd = (c->sqhd + 1) % 32;
-    g_assert_cmphex(cmd->sqe[1], ==, 0x40);
-    g_assert_cmpuint(get64(cmd->sqe + 24), ==, 0);
+    g_assert_true(cmd->sqe[1] == 0x40 && !get64(cmd->sqe + 24));
     if (sends_data(cmd->sqe)) {
         cmd->len = sgl_len;
         cmd->data = g_malloc0(cmd->len);
@@ -427,6 +576,9 @@ static void got_command(Conn *c, const uint8_t *pdu, const uint8_t *data,
         d->in_capsule += cmd->sqe[0] != 0x7f;
     } else {
         g_assert_cmphex(sgl_type, ==, 0x5a);
+    }
+    if (cmd->sqe[0] == 0x7f && cmd->sqe[4] == 0) {
+        d->shutdowns += get32(cmd->sqe + 48) >> 14 & 3;
     }
     if (cmd->sqe[0] != 0x7f) {
         g_assert_true(c->fabrics_connected);
@@ -461,12 +613,8 @@ static void got_icreq(Conn *c, const uint8_t *pdu, uint32_t plen)
 {
     uint8_t resp[128] = { 1 };
 
-    g_assert_false(c->initialized);
-    g_assert_cmpuint(plen, ==, 128);
-    g_assert_cmpuint(pdu[2], ==, 128);
-    g_assert_cmpuint(get16(pdu + 8), ==, 0);
-    g_assert_cmpuint(pdu[10], ==, 0);
-    g_assert_cmpuint(get32(pdu + 12), ==, 0);
+    g_assert_true(!c->initialized && plen == 128 && pdu[2] == 128);
+    g_assert_true(!get16(pdu + 8) && !pdu[10] && !get32(pdu + 12));
     c->initialized = true;
     resp[10] = c->d->cpda;
     resp[11] = pdu[11];
@@ -491,6 +639,9 @@ static void got_pdu(Conn *c, const uint8_t *pdu, uint32_t plen)
     if (pdu[0] == 2) {
         g_assert_cmpuint(hlen, ==, 24);
         c->d->term_fes = get16(pdu + 8);
+        c->d->term_fei = get32(pdu + 10);
+        c->d->term_len = plen - 24;
+        c->d->term_type = plen > 24 ? pdu[24] : 0xff;
         return;
     }
     g_assert_cmpuint(pdu[1] & 3, ==, (c->hdgst ? 1 : 0) | (ddgst ? 2 : 0));
@@ -533,8 +684,12 @@ static void peer_input(void *opaque, const uint8_t *bytes, size_t len)
 static void *peer_accept(void *opaque, MemoryStream *ms)
 {
     NvmeDouble *d = opaque;
-    Conn *c = g_new0(Conn, 1);
+    Conn *c;
 
+    if (memory_stream_port(ms) == d->refused_port) {
+        return NULL;
+    }
+    c = g_new0(Conn, 1);
     c->d = d;
     c->ms = ms;
     c->in = g_byte_array_new();
@@ -571,10 +726,14 @@ NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed)
     d->bh = loop->bh_new(loop, run, d);
     d->maxh2cdata = 4096;
     d->ioccsz = (64 + 4096) / 16;
-    d->r2t_max = UINT32_MAX;
-    d->c2h_max = UINT32_MAX;
+    d->r2t_max = d->c2h_max = UINT32_MAX;
+    d->changed_nsid = 1;
     d->block_shift = 9;
     d->max_queues = 16;
+    d->answers = UINT32_MAX;
+    d->cap_to = 20;
+    d->nsid_byte = 0xcd;
+    d->ana_groups = 1;
     d->vwc = 1;
     d->size = size;
     d->disk = g_malloc0(size);
@@ -590,12 +749,6 @@ void nvme_double_free(NvmeDouble *d)
     g_free(d);
 }
 
-void nvme_double_release(NvmeDouble *d)
-{
-    d->hold = false;
-    d->loop->bh_schedule(d->bh);
-}
-
 static Conn *admin_conn(NvmeDouble *d)
 {
     for (GList *l = d->conns; l; l = l->next) {
@@ -606,7 +759,18 @@ static Conn *admin_conn(NvmeDouble *d)
     g_assert_not_reached();
 }
 
-void nvme_double_event(NvmeDouble *d)
+void nvme_double_end_io(NvmeDouble *d, int err)
+{
+    for (GList *l = d->conns; l; l = l->next) {
+        Conn *c = l->data;
+
+        if (c->qid) {
+            memory_stream_end(c->ms, err);
+        }
+    }
+}
+
+void nvme_double_raw_event(NvmeDouble *d, uint32_t dw0)
 {
     Conn *c = admin_conn(d);
     uint16_t cid = c->event_cid;
@@ -614,7 +778,7 @@ void nvme_double_event(NvmeDouble *d)
     g_assert_true(d->have_event);
     d->have_event = false;
     c->event_cid = -1;
-    respond_cid(c, cid, 2 | 4 << 16, SUCCESS);
+    respond_cid(c, cid, dw0, SUCCESS);
 }
 
 void nvme_double_inject(NvmeDouble *d, const void *bytes, size_t len)

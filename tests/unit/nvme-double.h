@@ -44,14 +44,37 @@ typedef struct NvmeDouble {
     uint16_t max_queues;
     uint8_t vwc;
     uint8_t nsattr;
+    uint8_t pi_type;
+    uint8_t csi;                /* command set of the namespace */
+    uint8_t nsid_byte;          /* of every byte of the UUID */
+    bool removed;               /* the namespace */
+    uint8_t changed_nsid;       /* in the list of changed namespaces */
+    bool limits;                /* reports WZSL 2, DMRSL 1000, DMSL 800 */
+    uint16_t cqt;               /* ms */
+    uint16_t crdt;              /* CRDT2, 100 ms */
+    bool tbkas;
+    uint8_t ana_state;          /* 0: no ANA */
+    unsigned ana_groups;        /* ours is the last */
+    uint8_t cap_to;             /* 500 ms */
     unsigned not_ready;         /* answers before CSTS.RDY */
     uint16_t connect_status;    /* of Fabrics Connect; 0: success */
     uint32_t connect_dw0;
+    uint16_t refused_port;      /* nobody listens there */
+
+    /* Its discovery service: on that port only, 0: on any. */
+    bool discovery;
+    uint16_t discovery_port;
+    unsigned entries;
+    const char *entry_nqn;      /* of all; NULL: numbered ones */
+    unsigned log_changes;       /* while it is being read */
 
     /* What happens; may be set at any time. */
     NvmeFault fault;
     bool hold;                  /* I/O commands wait */
+    unsigned answers;           /* PDUs that are still sent */
     bool deaf;                  /* Keep Alive is not answered */
+    bool double_r2t;            /* the next R2T is sent twice */
+    bool skip_data;             /* a write succeeds without its data */
     uint16_t io_status;         /* for the next io_failures I/O commands */
     unsigned io_failures;
     bool short_read;            /* the last block of a read is not sent */
@@ -63,6 +86,14 @@ typedef struct NvmeDouble {
 
     /* What was seen. */
     uint16_t term_fes;          /* of an H2CTermReq */
+    uint32_t term_fei;
+    unsigned term_len;          /* bytes of the wrong PDU in it */
+    uint8_t term_type;          /* its type */
+    unsigned shutdowns;         /* CC.SHN was set */
+    unsigned discoveries;       /* logs that were begun to be read */
+    uint8_t last_log;           /* log page that was read last */
+    bool behavior;              /* ACRE was set */
+    uint32_t event_config;
     unsigned commands[256];     /* I/O commands by opcode */
     unsigned keep_alives, aborts, connects, r2ts, in_capsule, log_reads;
     uint32_t last_cdw12;        /* of the last write or write zeroes */
@@ -75,9 +106,23 @@ NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed);
 void nvme_double_free(NvmeDouble *d);
 
 /* Lets commands that were held go on. */
-void nvme_double_release(NvmeDouble *d);
+static inline void nvme_double_release(NvmeDouble *d)
+{
+    d->hold = false;
+    d->loop->bh_schedule(d->bh);
+}
+
+/* Any event, by dword 0 of its response. */
+void nvme_double_raw_event(NvmeDouble *d, uint32_t dw0);
+
 /* Tells of a changed namespace. */
-void nvme_double_event(NvmeDouble *d);
+static inline void nvme_double_event(NvmeDouble *d)
+{
+    nvme_double_raw_event(d, 2 | 4 << 16);
+}
+
+/* Ends the I/O connections only. */
+void nvme_double_end_io(NvmeDouble *d, int err);
 /* Sends raw bytes on the admin connection. */
 void nvme_double_inject(NvmeDouble *d, const void *bytes, size_t len);
 /* I/O commands that are waiting for data or for their answer. */

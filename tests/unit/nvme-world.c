@@ -49,6 +49,12 @@ void world_open(World *w, const char *params)
     g_autofree char *url = g_strdup_printf(
         "nvme+tcp://target/nqn.2026-11.test:disk?reconnect-delay=1%s%s",
         *params ? "&" : "", params);
+
+    world_open_url(w, url);
+}
+
+void world_open_url(World *w, const char *url)
+{
     g_autoptr(GError) err = NULL;
 
     w->vol = sn_volume_open(&(SnVolumeConfig){

@@ -24,6 +24,8 @@ typedef struct World {
 World *world_new(uint32_t seed);
 /* @params: as in a URL, "hdgst=on&..." or "". */
 void world_open(World *w, const char *params);
+/* Any URL of the scheme. */
+void world_open_url(World *w, const char *url);
 /* Opens and runs until the volume is READY. */
 void world_open_ready(World *w, const char *params);
 void world_free(World *w);

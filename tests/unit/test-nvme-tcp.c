@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "nvme-world.h"
+#include "smartnic/trace.h"
 
 static void test_bring_up(void)
 {
@@ -423,6 +424,51 @@ static void test_keep_alive(void)
     world_free(w);
 }
 
+static GString *traced;
+
+static void take_trace(const char *line)
+{
+    g_string_append_printf(traced, "%s\n", line);
+}
+
+/* The last test: events cannot be switched off again. */
+static void test_trace(void)
+{
+    static const char *const want[] = {
+        "nvmetcp_queue_connect id=nic0 qid=0 host=target port=4420",
+        "nvmetcp_queue_state id=nic0 qid=1 state=up",
+        "nvmetcp_assoc_step id=nic0 step=Identify Namespace",
+        "nvmetcp_assoc_ready id=nic0", "nvmetcp_event_request id=nic0",
+        "nvmetcp_cmd_send id=nic0 qid=1 cid=0 opcode=0x01 len=16384",
+        "nvmetcp_r2t id=nic0 qid=1 cid=0 offset=0 len=16384",
+        "nvmetcp_cmd_done id=nic0 qid=1 cid=0 status=0x000",
+        "nvmetcp_data id=nic0 qid=1", "nvmetcp_keep_alive_done id=nic0",
+        "nvmetcp_io_retry op=0", "nvmetcp_assoc_failed id=nic0 permanent=0",
+        "nvmetcp_assoc_stopped id=nic0",
+    };
+    World *w = world_new(8);
+    g_autofree uint8_t *buf = g_malloc0(16384);
+
+    traced = g_string_new(NULL);
+    sn_trace_set_func(take_trace);
+    g_assert_cmpuint(sn_trace_enable("nvmetcp_*"), >, 20);
+    world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 16384, buf), ==, 0);
+    w->d->io_status = 0x0021;
+    w->d->io_failures = 1;
+    g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 512, buf), ==, 0);
+    test_loop_advance(w->loop, 5 * SN_NS_PER_S);
+    memory_net_end_all(w->d->net, 0);
+    test_loop_advance(w->loop, 5 * SN_NS_PER_S);
+    world_free(w);
+    for (unsigned i = 0; i < G_N_ELEMENTS(want); i++) {
+        g_test_message("%s", want[i]);
+        g_assert_nonnull(strstr(traced->str, want[i]));
+    }
+    sn_trace_set_func(NULL);
+    g_string_free(traced, TRUE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -438,5 +484,6 @@ int main(int argc, char **argv)
                     test_cancelled_write_is_fenced);
     g_test_add_func("/nvme-tcp/event", test_event);
     g_test_add_func("/nvme-tcp/keep-alive", test_keep_alive);
+    g_test_add_func("/nvme-tcp/trace", test_trace);
     return g_test_run();
 }

@@ -1,0 +1,246 @@
+/*
+ * What a controller tells by itself: asynchronous events (NVMe Base 2.0
+ * section 5.2), and the namespace that they are about.
+ *
+ * Reading an event's log page clears the event, so that its kind can come
+ * again. Only then the next event is asked for; the controller keeps it until
+ * then. So one thing is read at a time.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "association-internal.h"
+
+#include <string.h>
+
+#include "status.h"
+
+SN_TRACE_EVENT(nvmetcp_event);
+SN_TRACE_EVENT(nvmetcp_event_request);
+SN_TRACE_EVENT(nvmetcp_namespace_changed);
+
+/* The shortest of the log pages that events name. */
+#define SHORT_LOG 512
+
+static void work(SnNvmeAssoc *a);
+
+/* Whether an answer still matters. */
+static bool is_ready(const SnNvmeAssoc *a)
+{
+    return a->state == SN_NVME_ASSOC_READY;
+}
+
+static void event(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+
+    /* A controller that refuses events is not asked again. */
+    if (!is_ready(a) || sn_nvme_status(cqe)) {
+        return;
+    }
+    a->event = GUINT32_FROM_LE(cqe->dw0);
+    a->event_waits = true;
+    sn_trace(nvmetcp_event, "id=%s type=%u info=0x%02x log=0x%02x",
+             a->config.id, a->event & 7, a->event >> 8 & 0xff,
+             a->event >> 16 & 0xff);
+    work(a);
+}
+
+static void request_event(SnNvmeAssoc *a)
+{
+    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
+
+    sn_trace(nvmetcp_event_request, "id=%s", a->config.id);
+    sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, event);
+}
+
+/* What was begun is over: the next. */
+static void read_over(SnNvmeAssoc *a)
+{
+    a->reading = false;
+    if (a->event_taken) {
+        a->event_taken = false;
+        request_event(a);
+    }
+    work(a);
+}
+
+/*
+ * The namespace has been read again. It must be the same one: what the guest
+ * knows of it and what waits to be written belongs to that.
+ */
+static void namespace_read(SnNvmeAssoc *a)
+{
+    SnVolumeInfo *old = &a->old_info;
+
+    a->info.queues = old->queues;
+    a->info.queue_depth = old->queue_depth;
+    if (a->info.block_size != old->block_size ||
+        memcmp(a->info.nguid, old->nguid, sizeof(old->nguid)) ||
+        memcmp(a->info.eui64, old->eui64, sizeof(old->eui64)) ||
+        memcmp(a->info.uuid, old->uuid, sizeof(old->uuid))) {
+        sn_nvmetcp_assoc_fail(a, false, "namespace %u of the target was "
+                              "formatted or replaced", a->options->nsid);
+        return;
+    }
+    sn_trace(nvmetcp_namespace_changed, "id=%s size=%" G_GUINT64_FORMAT
+             " read_only=%d", a->config.id, a->info.size, a->info.read_only);
+    sn_backend_info_changed(a->config.vol, &a->info);
+    read_over(a);
+}
+
+static void descs_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+
+    if (!is_ready(a)) {
+        return;
+    }
+    if (sn_nvme_status(cqe)) {
+        /* As when connecting: they are not needed. */
+        memcpy(a->info.nguid, a->old_info.nguid, sizeof(a->info.nguid));
+        memcpy(a->info.eui64, a->old_info.eui64, sizeof(a->info.eui64));
+        memcpy(a->info.uuid, a->old_info.uuid, sizeof(a->info.uuid));
+    } else if (!sn_nvmetcp_take_descs(a)) {
+        return;
+    }
+    namespace_read(a);
+}
+
+static void ns_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+    unsigned status = sn_nvme_status(cqe);
+
+    if (!is_ready(a)) {
+        return;
+    }
+    if (status) {
+        bool gone = status == SN_NVME_STATUS(NVME_SCT_GENERIC,
+                                             NVME_SC_INVALID_NS);
+
+        sn_nvmetcp_assoc_fail(a, gone, "namespace %u of the target: %s",
+                              a->options->nsid, gone ? "it was removed" :
+                              sn_nvme_status_text(status));
+        return;
+    }
+    a->old_info = a->info;
+    if (sn_nvmetcp_take_namespace(a, true)) {
+        sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS_DESC_LIST,
+                            a->options->nsid, descs_read);
+    }
+}
+
+static void read_namespace(SnNvmeAssoc *a)
+{
+    a->check_waits = false;
+    sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS, a->options->nsid, ns_read);
+}
+
+/* Whether our namespace is in the Changed Namespace List. */
+static bool list_names_us(const SnNvmeAssoc *a)
+{
+    const uint32_t *list = (const uint32_t *)a->data;
+
+    for (unsigned i = 0; i < sizeof(a->data) / sizeof(*list); i++) {
+        uint32_t nsid = GUINT32_FROM_LE(list[i]);
+
+        /* All: there are more than fit. */
+        if (nsid == NVME_NSID_ALL || nsid == a->options->nsid) {
+            return true;
+        }
+        if (!nsid) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static void changed_list_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+
+    if (!is_ready(a)) {
+        return;
+    }
+    /* Without a list it may be any. */
+    if (sn_nvme_status(cqe) || list_names_us(a)) {
+        read_namespace(a);
+    } else {
+        read_over(a);
+    }
+}
+
+static void ana_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+
+    if (!is_ready(a) ||
+        (!sn_nvme_status(cqe) && !sn_nvmetcp_ana_take(a, ana_read))) {
+        return;
+    }
+    /* A change that is under way ends with another event, or the requests
+     * that are refused meanwhile lose their patience. */
+    if (sn_nvme_status(cqe) || a->ana_state == NVME_ANA_STATE_CHANGE ||
+        sn_nvmetcp_ana_check(a)) {
+        read_over(a);
+    }
+}
+
+static void log_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+
+    if (is_ready(a)) {
+        read_over(a);
+    }
+}
+
+/* Begins with what is to be read, unless something is being read. */
+static void work(SnNvmeAssoc *a)
+{
+    unsigned type = a->event & 7, info = a->event >> 8 & 0xff;
+    uint8_t log = a->event >> 16 & 0xff;
+
+    if (a->reading || !is_ready(a) || (!a->event_waits && !a->check_waits)) {
+        return;
+    }
+    a->reading = true;
+    if (!a->event_waits) {
+        read_namespace(a);
+        return;
+    }
+    a->event_waits = false;
+    a->event_taken = true;
+    if (type == NVME_AER_NOTICE && info == NVME_AER_NOTICE_NS_CHANGED) {
+        sn_nvmetcp_get_log(a, NVME_LOG_LID_CHANGED_NS, 0, 0, sizeof(a->data),
+                           changed_list_read);
+    } else if (type == NVME_AER_NOTICE && info == NVME_AER_NOTICE_ANA &&
+               a->ctrl.ana && a->ana_group) {
+        sn_nvmetcp_ana_begin(a, ana_read);
+    } else if (log) {
+        /* Of no interest, but reading it clears the event. */
+        sn_nvmetcp_get_log(a, log, 0, 0, SHORT_LOG, log_read);
+    } else {
+        read_over(a);
+    }
+}
+
+void sn_nvmetcp_assoc_check_namespace(SnNvmeAssoc *a)
+{
+    a->check_waits = true;
+    work(a);
+}
+
+void sn_nvmetcp_events_start(SnNvmeAssoc *a)
+{
+    request_event(a);
+}
+
+void sn_nvmetcp_events_stop(SnNvmeAssoc *a)
+{
+    a->reading = false;
+    a->event_waits = false;
+    a->event_taken = false;
+    a->check_waits = false;
+}
