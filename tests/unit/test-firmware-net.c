@@ -138,6 +138,7 @@ static void test_arp_ping(void)
 
 typedef struct Services {
     bool silent;                /* answers no DHCP */
+    bool nak;                   /* refuses every DHCPREQUEST */
     unsigned discovers, requests, queries;
     char hostname[64];
     bool no_such_name;
@@ -186,7 +187,7 @@ static void dhcp_answer(World *w, Services *x, const uint8_t *m, size_t len)
     put32(a + 16, 0xc0000221);                  /* 192.0.2.33 */
     a[240] = 53;
     a[241] = 1;
-    a[242] = type == 1 ? 2 : 5;
+    a[242] = type == 1 ? 2 : x->nak ? 6 : 5;
     memcpy(a + 243, options, sizeof(options));
     send_udp(w, UINT32_MAX, 67, 68, a, sizeof(a));
 }
@@ -317,6 +318,54 @@ static void test_dhcp_dns(void)
     user_free(v);
     server_free(srv);
     world_free(w);
+}
+
+/*
+ * A lease that runs out, or that the server takes back, ends connections; the
+ * next ones wait for the next address.
+ */
+static void dhcp_lost(bool nak)
+{
+    Services x = { 0 };
+    World *w = world_bare(1);
+    SnFirmwareConfig c = node_config(&w->client);
+    SnFirmwareConfig s = node_config(&w->server);
+    uint8_t ip[4];
+    unsigned len;
+    Server *srv;
+    User *u;
+
+    w->tap = tap_services;
+    w->tap_opaque = &x;
+    c.ip = "dhcp";
+    node_start(&w->server, &s);
+    node_start(&w->client, &c);
+    srv = server_new(&w->server, 4420, SERVE_ECHO);
+    u = user_new(&w->client, "192.0.2.2", 4420);
+    run_until(w, is_connected, u, 20 * SEC);
+    x.silent = !nak;
+    x.nak = nak;
+    /* The lease is 240 s, asked for again after half of it. */
+    test_loop_advance(w->loop, 100 * SEC);
+    g_assert_false(u->closed);
+    run_until(w, is_closed, u, (nak ? 90 : 220) * SEC);
+    g_assert_cmpint(u->err, ==, -ENETDOWN);
+    g_assert_false(sn_fw_ip4(w->client.fw, ip, &len));
+    user_free(u);
+    u = user_new(&w->client, "192.0.2.2", 4420);
+    test_loop_advance(w->loop, SEC);
+    g_assert_false(u->closed || u->connected);
+    x.silent = x.nak = false;
+    run_until(w, is_connected, u, 70 * SEC);
+    user_free(u);
+    server_free(srv);
+    world_free(w);
+}
+
+static void test_dhcp_lost(void)
+{
+    dhcp_lost(false);
+    dhcp_lost(true);
 }
 
 /* ---- IPv6 ---- */
@@ -460,6 +509,7 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware-net/mac", test_mac);
     g_test_add_func("/firmware-net/arp-ping", test_arp_ping);
     g_test_add_func("/firmware-net/dhcp-dns", test_dhcp_dns);
+    g_test_add_func("/firmware-net/dhcp-lost", test_dhcp_lost);
     g_test_add_func("/firmware-net/ip6", test_ip6);
     g_test_add_func("/firmware-net/slaac", test_slaac);
     g_test_add_func("/firmware-net/same-address", test_same_address);

@@ -27,6 +27,9 @@
 
 #include "tcp-timing.h"
 
+/* Repetitions without an answer; by then 0.6 s have passed. */
+enum { ASK_AGAIN_AFTER = 2 };
+
 static SnLoop *loop;
 static SnTimer *timer;
 static int64_t armed;           /* what the timer is set to */
@@ -112,13 +115,51 @@ static void tcp_tick(void)
     in_tcp = true;
     tcp_tmr();
     in_tcp = false;
+    for (SnFirmware *fw = sn_fw_list; fw; fw = fw->next) {
+        sn_fw_streams_tick(fw);
+    }
 }
 
-/* What failed for want of memory without a TCP timer to try it again. */
+static void ask_neighbour(struct netif *netif, const ip4_addr_t *dest)
+{
+    if ((dest->addr ^ netif_ip4_addr(netif)->addr) &
+        netif_ip4_netmask(netif)->addr) {
+        dest = netif_ip4_gw(netif);
+    }
+    if (dest->addr) {
+        etharp_request(netif, dest);
+    }
+}
+
+/*
+ * Asks again who has the address of a peer that has not answered @nrtx
+ * repetitions. It may have moved to another MAC without telling, and lwIP
+ * believes its ARP table for five minutes. (IPv6 finds out by itself: RFC
+ * 4861 section 7.3.)
+ */
+static void ask_neighbours(SnFirmware *fw, unsigned nrtx)
+{
+    const ip_addr_t *last = NULL;
+    struct tcp_pcb *pcb;
+
+    for (pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+        const ip_addr_t *dest = &pcb->remote_ip;
+
+        if (pcb->netif_idx == netif_get_index(&fw->netif) &&
+            pcb->nrtx >= nrtx && IP_IS_V4(dest) &&
+            !(last && ip_2_ip4(dest)->addr == ip_2_ip4(last)->addr)) {
+            ask_neighbour(&fw->netif, ip_2_ip4(dest));
+            last = dest;
+        }
+    }
+}
+
 static void second_tick(void)
 {
     etharp_tmr();
     for (SnFirmware *fw = sn_fw_list; fw; fw = fw->next) {
+        ask_neighbours(fw, ASK_AGAIN_AFTER);
+        /* What failed for want of memory without a TCP timer to try again. */
         sn_fw_streams_retry(fw);
     }
 }
@@ -234,9 +275,16 @@ void sn_fw_clock_hurry(SnFirmware *fw)
 {
     struct tcp_pcb *pcb;
 
+    ask_neighbours(fw, 0);
     for (pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
-        if (pcb->netif_idx == netif_get_index(&fw->netif) &&
-            pcb->rtime >= 0) {
+        if (pcb->netif_idx != netif_get_index(&fw->netif)) {
+            continue;
+        }
+        /* What got lost without a carrier says nothing about the peer. */
+        pcb->nrtx = 0;
+        pcb->persist_probe = 0;
+        pcb->persist_backoff = MIN(pcb->persist_backoff, 1);
+        if (pcb->rtime >= 0) {
             pcb->rto = CLAMP(pcb->rto, TCP_RTO_MIN, TCP_RTO_FIRST);
             pcb->rtime = TCP_RTO_FIRST;
         }

@@ -8,12 +8,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "smartnic/trace.h"
+
 #include "fw-stream.h"
 #include "tcp-timing.h"
 
 #include "lwip/dns.h"
 #include "lwip/ip6.h"
 #include "lwip/priv/tcp_priv.h"
+
+SN_TRACE_EVENT(fw_stream_connect);
+SN_TRACE_EVENT(fw_stream_found);
+SN_TRACE_EVENT(fw_stream_syn);
 
 /*
  * A name lookup under way. lwIP cannot take one back, so it lives until the
@@ -107,6 +113,9 @@ static void start_tcp(FwStream *s)
     }
     tcp_bind_netif(pcb, &s->fw->netif);
     bind_port(pcb, IP_IS_V6(&s->addr));
+    sn_trace(fw_stream_syn, "id=%s stream=%u from=%u to=%s port=%u",
+             s->fw->id, s->number, pcb->local_port, ipaddr_ntoa(&s->addr),
+             s->port);
     pcb->rto = TCP_RTO_FIRST;
     pcb->sv = TCP_RTO_MIN;
     sn_fw_stream_adopt(s, pcb);
@@ -130,6 +139,8 @@ static void found(const char *name, const ip_addr_t *addr, void *arg)
         return;
     }
     s->lookup = NULL;
+    sn_trace(fw_stream_found, "id=%s stream=%u addr=%s", s->fw->id, s->number,
+             addr ? ipaddr_ntoa(addr) : "none");
     if (!addr) {
         sn_fw_stream_over(s, -ENOENT);
         return;
@@ -209,7 +220,9 @@ SnStream *sn_fw_stream_connect(SnNet *net, const char *host, uint16_t port,
 {
     SnFirmware *fw = (SnFirmware *)net;
     FwStream *s = g_new0(FwStream, 1);
+    static unsigned streams;
 
+    s->number = ++streams;
     s->base.ops = &sn_fw_stream_ops;
     s->fw = fw;
     s->events = events;
@@ -224,6 +237,8 @@ SnStream *sn_fw_stream_connect(SnNet *net, const char *host, uint16_t port,
         s->next->prev = s;
     }
     fw->streams = s;
+    sn_trace(fw_stream_connect, "id=%s stream=%u host=%s port=%u", fw->id,
+             s->number, host, port);
     sn_fw_stream_set_state(s, FW_STREAM_WAITING);
     sn_fw_stream_raise(s, FW_EV_START);
     return &s->base;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "smartnic/log.h"
+#include "smartnic/trace.h"
 
 #include "fw.h"
 #include "fw-stream.h"
@@ -14,6 +15,10 @@
 #include "lwip/dns.h"
 #include "lwip/init.h"
 #include "lwip/priv/tcp_priv.h"
+
+SN_TRACE_EVENT(fw_address);
+SN_TRACE_EVENT(fw_frame_in);
+SN_TRACE_EVENT(fw_frame_refused);
 
 SnFirmware *sn_fw_list;
 unsigned sn_fw_entered;
@@ -105,6 +110,8 @@ static void log_address(SnFirmware *fw)
     unsigned len = 0;
     bool have = sn_fw_ip4(fw, ip, &len);
 
+    sn_trace(fw_address, "id=%s ip=%u.%u.%u.%u/%u", fw->id, ip[0], ip[1],
+             ip[2], ip[3], len);
     if (fw->config.mode4 != FW_IP_AUTO || !memcmp(ip, fw->logged_ip, 4)) {
         return;
     }
@@ -228,11 +235,15 @@ bool sn_fw_input(SnFirmware *fw, const SnFrame *frame)
     if (!netif_is_link_up(&fw->netif) || !for_us(fw, frame) ||
         !sn_fw_rx_put(&fw->rx, frame)) {
         fw->stats.rx_dropped++;
+        sn_trace(fw_frame_refused, "id=%s len=%zu queued=%zu", fw->id,
+                 frame->len, fw->rx.bytes);
         if (fw->rx.starved) {
             sn_fw_schedule(fw);
         }
         return false;
     }
+    sn_trace(fw_frame_in, "id=%s len=%zu flags=%u gso=%u", fw->id,
+             frame->len, frame->offload.flags, frame->offload.gso_type);
     fw->stats.rx_frames++;
     fw->stats.rx_bytes += frame->len;
     in_use = sn_fw_rx_in_use(&fw->rx);

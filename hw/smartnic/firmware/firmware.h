@@ -89,6 +89,13 @@ void sn_fw_set_link(SnFirmware *fw, bool up);
  */
 void sn_fw_set_tx_checksum(SnFirmware *fw, bool offload);
 
+/*
+ * Whether transmit() takes TCP segments longer than the MTU (then frames carry
+ * a gso_type). Needs TCP checksums to be completed there, too. Off at first;
+ * to be set before anything connects.
+ */
+void sn_fw_set_tx_segmentation(SnFirmware *fw, bool offload);
+
 /* Where backends connect from; lives as long as the firmware. */
 SnNet *sn_fw_net(SnFirmware *fw);
 

@@ -42,6 +42,7 @@ typedef struct FwLookup FwLookup;
 struct FwStream {
     SnStream base;              /* first */
     SnFirmware *fw;
+    unsigned number;            /* in traces */
     const SnStreamEvents *events;
     void *opaque;
     FwStream *next, *prev;      /* fw->streams */
@@ -66,7 +67,8 @@ struct FwStream {
 
     /*
      * Writes that are not acknowledged, in order. Positions count bytes
-     * since the beginning: acked <= handed <= written.
+     * since the beginning: acked <= handed <= written. lwIP sends whole
+     * segments again and counts one as acknowledged when it wholly is.
      */
     SnTx *tx_head, *tx_tail;
     SnTx *tx_next;              /* the first not wholly handed to TCP */
@@ -75,6 +77,7 @@ struct FwStream {
     const uint8_t *tx_last;     /* where the bytes handed last ended */
     uint64_t written, handed, acked;
     uint32_t first_seq;         /* TCP sequence number of position 0 */
+    uint8_t nrtx;               /* repetitions that were traced */
 };
 
 /* connect.c: SnNet's connect(). */
@@ -99,6 +102,8 @@ void sn_fw_stream_adopt(FwStream *s, struct tcp_pcb *pcb);
 void sn_fw_streams_deliver(SnFirmware *fw);
 /* Tries again what could not be done for want of addresses or memory. */
 void sn_fw_streams_retry(SnFirmware *fw);
+/* After every run of TCP's timers, which may have decided on repetitions. */
+void sn_fw_streams_tick(SnFirmware *fw);
 
 /* stream-tx.c */
 void sn_fw_stream_write(SnStream *base, SnTx *tx);
@@ -106,6 +111,8 @@ void sn_fw_stream_push(SnStream *base);
 void sn_fw_stream_detach(SnStream *base, SnTx *tx);
 /* Hands TCP what it may have now; sends nothing yet. */
 void sn_fw_stream_fill(FwStream *s);
+/* Helps a long segment out that the window has become too small for. */
+void sn_fw_stream_unstick(FwStream *s);
 /* Calls done() of what is acknowledged. False when @s was closed in there. */
 bool sn_fw_stream_complete(FwStream *s);
 /* Frees the stream's own copies and forgets all writes. */

@@ -37,6 +37,7 @@ struct SnFirmware {
     char hostname[64];
     bool silent;                /* being freed: nothing leaves any more */
     bool tx_checksum;           /* somebody else completes TCP checksums */
+    bool tx_segmentation;       /* ... and cuts long segments */
     uint8_t *bounce;            /* a frame of more pieces than an iovec has */
     uint8_t logged_ip[4];
 

@@ -9,6 +9,8 @@
 
 #include "lwip/ip_addr.h"
 
+struct netif;
+struct pbuf;
 struct tcp_pcb;
 
 /* RFC 6528: initial sequence numbers nobody can guess. */
@@ -21,5 +23,19 @@ u32_t sn_fw_tcp_isn(const ip_addr_t *local, u16_t local_port,
 err_t sn_fw_tcp_inpacket(struct tcp_pcb *pcb);
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) \
     sn_fw_tcp_inpacket(pcb)
+
+/*
+ * Called by lwIP's ip4.c in place of ip4_frag() (see meson.build) for packets
+ * longer than the MTU: passes TCP on, which is cut later.
+ */
+err_t sn_fw_ip4_frag(struct pbuf *p, struct netif *netif,
+                     const ip4_addr_t *dest);
+
+/*
+ * Called by lwIP's netif.c in place of tcp_netif_ip_addr_changed() (see
+ * meson.build). Does nothing: netif.c of ours ends the connections of a
+ * card whose address is gone.
+ */
+void sn_fw_address_changed(const ip_addr_t *old, const ip_addr_t *now);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "smartnic/log.h"
+#include "smartnic/trace.h"
 
 #include "fw.h"
 
@@ -14,14 +15,22 @@
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/ethip6.h"
+#include "lwip/ip4_frag.h"
 #include "lwip/priv/tcp_priv.h"
 #include "netif/ethernet.h"
+
+#include "lwip-hooks.h"
+
+SN_TRACE_EVENT(fw_frame_out);
+SN_TRACE_EVENT(fw_link);
 
 enum {
     ETH_LEN = 14,
     PROTO_TCP = 6,
     TCP_CSUM_OFFSET = 16,       /* of the checksum in the TCP header */
     OUT_IOV = 64,
+    FRAME_MAX = UINT16_MAX,     /* of a pbuf */
+    GSO_TCPV4 = 1, GSO_TCPV6 = 4,               /* virtio 1.2, 5.1.6 */
 };
 
 static uint32_t add_words(uint32_t sum, const uint8_t *p, size_t len)
@@ -69,6 +78,52 @@ static void offload_tcp_checksum(struct pbuf *p, SnOffload *offload)
     offload->csum_offset = TCP_CSUM_OFFSET;
 }
 
+err_t sn_fw_ip4_frag(struct pbuf *p, struct netif *netif,
+                     const ip4_addr_t *dest)
+{
+    const SnFirmware *fw = netif->state;
+    const uint8_t *ip = p->payload;
+
+    if (fw->tx_segmentation && ip[9] == PROTO_TCP) {
+        return netif->output(netif, p, dest);
+    }
+    return ip4_frag(p, netif, dest);
+}
+
+/* The MSS of the connection that TCP header @tcp belongs to; 0: it is gone. */
+static uint16_t find_mss(const SnFirmware *fw, const uint8_t *tcp)
+{
+    struct tcp_pcb *pcb;
+
+    for (pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+        if (pcb->netif_idx == netif_get_index(&fw->netif) &&
+            pcb->local_port == (tcp[0] << 8 | tcp[1]) &&
+            pcb->remote_port == (tcp[2] << 8 | tcp[3])) {
+            return pcb->mss;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Asks for @p, which is longer than the MTU, to be cut. It may have waited for
+ * an address resolution, so its connection has to be looked up.
+ */
+static bool offload_segmentation(const SnFirmware *fw, struct pbuf *p,
+                                 SnOffload *offload)
+{
+    const uint8_t *eth = p->payload;
+    size_t tcp = offload->csum_start;
+
+    if (!fw->tx_segmentation || !(offload->flags & SN_OFFLOAD_NEEDS_CSUM)) {
+        return false;
+    }
+    offload->gso_type = eth[12] == 0x08 ? GSO_TCPV4 : GSO_TCPV6;
+    offload->gso_size = find_mss(fw, eth + tcp);
+    offload->hdr_len = tcp + (eth[tcp + 12] >> 4) * 4;
+    return offload->gso_size > 0;
+}
+
 static err_t output(struct netif *netif, struct pbuf *p)
 {
     SnFirmware *fw = netif->state;
@@ -82,17 +137,19 @@ static err_t output(struct netif *netif, struct pbuf *p)
     if (fw->tx_checksum) {
         offload_tcp_checksum(p, &frame.offload);
     }
+    if (p->tot_len > ETH_LEN + netif->mtu &&
+        !offload_segmentation(fw, p, &frame.offload)) {
+        return ERR_BUF;
+    }
     for (q = p; q && frame.iovcnt < OUT_IOV; q = q->next) {
         iov[frame.iovcnt++] = (struct iovec){ q->payload, q->len };
     }
     if (q) {
-        if (p->tot_len > ETH_LEN + netif->mtu) {
-            return ERR_BUF;
-        }
         pbuf_copy_partial(p, fw->bounce, p->tot_len, 0);
         iov[0] = (struct iovec){ fw->bounce, p->tot_len };
         frame.iovcnt = 1;
     }
+    sn_trace(fw_frame_out, "id=%s len=%zu", fw->id, frame.len);
     if (!fw->transmit(fw->opaque, &frame)) {
         fw->stats.tx_dropped++;
         return ERR_MEM;
@@ -102,10 +159,44 @@ static err_t output(struct netif *netif, struct pbuf *p)
     return ERR_OK;
 }
 
+void sn_fw_address_changed(const ip_addr_t *old, const ip_addr_t *now)
+{
+    /* status_changed() follows */
+}
+
+static bool has_address(const struct netif *netif, const ip_addr_t *ip)
+{
+    if (IP_IS_V4(ip)) {
+        return ip_2_ip4(ip)->addr == netif_ip4_addr(netif)->addr;
+    }
+    return netif_get_ip6_addr_match((struct netif *)netif,
+                                    ip_2_ip6(ip)) >= 0;
+}
+
+/*
+ * Ends those connections in @list that are the card's own and whose local
+ * address it has no longer, or all. lwIP would go by the address alone, but
+ * another card may have the same one: every -netdev user hands out 10.0.2.15.
+ */
+static void abort_pcbs(const struct netif *netif, struct tcp_pcb *list,
+                       bool all)
+{
+    struct tcp_pcb *pcb, *next;
+
+    for (pcb = list; pcb; pcb = next) {
+        next = pcb->next;
+        if (pcb->netif_idx == netif_get_index(netif) &&
+            (all || !has_address(netif, &pcb->local_ip))) {
+            tcp_abort(pcb);
+        }
+    }
+}
+
 static void status_changed(struct netif *netif)
 {
     SnFirmware *fw = netif->state;
 
+    abort_pcbs(netif, tcp_active_pcbs, false);
     fw->addresses_dirty = true;
     sn_fw_schedule(fw);
 }
@@ -162,7 +253,7 @@ void sn_fw_netif_open(SnFirmware *fw)
     ip4_addr_t ip = { 0 }, mask = { 0 }, gw = { 0 };
 
     make_hostname(fw);
-    fw->bounce = g_malloc(ETH_LEN + c->mtu);
+    fw->bounce = g_malloc(FRAME_MAX);
     if (c->mode4 == FW_IP_STATIC) {
         memcpy(&ip, c->ip4, 4);
         mask.addr = lwip_htonl(UINT32_MAX << (32 - c->prefix4));
@@ -179,46 +270,15 @@ void sn_fw_netif_open(SnFirmware *fw)
     }
 }
 
-/*
- * lwIP aborts connections of an address that goes away by the address alone.
- * Another card may have the same one (every -netdev user hands out
- * 10.0.2.15), so its connections are put out of sight meanwhile.
- */
-static struct tcp_pcb *hide_other_pcbs(const struct netif *netif)
-{
-    struct tcp_pcb **link = &tcp_active_pcbs, *hidden = NULL, *pcb;
-
-    while ((pcb = *link)) {
-        if (pcb->netif_idx == netif_get_index(netif)) {
-            link = &pcb->next;
-        } else {
-            *link = pcb->next;
-            pcb->next = hidden;
-            hidden = pcb;
-        }
-    }
-    return hidden;
-}
-
-static void show_pcbs(struct tcp_pcb *hidden)
-{
-    struct tcp_pcb **link = &tcp_active_pcbs;
-
-    while (*link) {
-        link = &(*link)->next;
-    }
-    *link = hidden;
-}
-
 void sn_fw_netif_close(SnFirmware *fw)
 {
-    struct tcp_pcb *hidden = hide_other_pcbs(&fw->netif);
-
     fw->silent = true;
+    /* Its number may be given to another card. */
+    abort_pcbs(&fw->netif, tcp_active_pcbs, true);
+    abort_pcbs(&fw->netif, tcp_tw_pcbs, true);
     dhcp_release_and_stop(&fw->netif);
     dhcp_cleanup(&fw->netif);
     netif_remove(&fw->netif);
-    show_pcbs(hidden);
     if (!netif_default && sn_fw_list) {
         netif_set_default(&sn_fw_list->netif);
     }
@@ -251,8 +311,14 @@ void sn_fw_set_tx_checksum(SnFirmware *fw, bool offload)
                             ~(offload ? NETIF_CHECKSUM_GEN_TCP : 0));
 }
 
+void sn_fw_set_tx_segmentation(SnFirmware *fw, bool offload)
+{
+    fw->tx_segmentation = offload;
+}
+
 void sn_fw_set_link(SnFirmware *fw, bool up)
 {
+    sn_trace(fw_link, "id=%s up=%d", fw->id, up);
     sn_fw_enter();
     if (up && !netif_is_link_up(&fw->netif)) {
         netif_set_link_up(&fw->netif);

@@ -15,8 +15,12 @@
  */
 enum { RX_PAD = 2 };
 
-/* Free buffers kept per kind: 1 MiB and half a MiB. */
-enum { KEEP_SMALL = 512, KEEP_LARGE = 8 };
+/*
+ * Free buffers kept per kind: 1 MiB of small ones, and as many large ones as
+ * the queue holds. Fewer, and malloc() gives large ones back to the system and
+ * takes them again, page by page, which costs more than all the rest.
+ */
+enum { KEEP_SMALL = 512, KEEP_LARGE = RX_QUEUE_MAX / RX_LARGE };
 
 /* A frame of at least half a large buffer's size gets one. */
 enum { LARGE_FROM = 32768 };

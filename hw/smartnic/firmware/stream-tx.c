@@ -22,6 +22,13 @@
  */
 enum { AHEAD_MAX = 64 * 1024 };
 
+/*
+ * Long segments, which are cut behind the card: what a packet and its headers
+ * may have, and four of them fit into the window at the time that they are
+ * made, so that a short window or a loss makes them short.
+ */
+enum { LONG_BYTES = 60000, LONG_IN_WINDOW = 4 };
+
 /* A write that was detached: the record, and behind it the bytes. */
 typedef struct FwCopy {
     SnTx tx;
@@ -68,6 +75,39 @@ static size_t room(const FwStream *s)
 }
 
 /*
+ * How long segments may be now. Not shorter than the last one in lwIP's queue
+ * (kept short by AHEAD_MAX), to which it may add.
+ */
+static uint16_t segment_len(FwStream *s)
+{
+    const struct tcp_pcb *pcb = s->pcb;
+    const struct tcp_seg *seg = pcb->unsent;
+    uint32_t mss = pcb->mss, len;
+
+    if (!s->fw->tx_segmentation) {
+        return mss;
+    }
+    len = MIN(pcb->snd_wnd, pcb->cwnd) / LONG_IN_WINDOW;
+    len = MIN(len, LONG_BYTES) / mss * mss;
+    while (seg && seg->next) {
+        seg = seg->next;
+    }
+    return MAX(MAX(len, mss), seg ? seg->len : 0);
+}
+
+/* tcp_write() with segments longer than those on the wire. */
+static err_t write_long(FwStream *s, const void *from, u16_t n, u8_t flags)
+{
+    u16_t mss = s->pcb->mss;
+    err_t err;
+
+    s->pcb->mss = segment_len(s);
+    err = tcp_write(s->pcb, from, n, flags);
+    s->pcb->mss = mss;
+    return err;
+}
+
+/*
  * Hands TCP up to @max bytes from @from, all of one SnTx and in one piece of
  * memory. Returns how many; 0 when lwIP has no memory.
  */
@@ -85,7 +125,7 @@ static size_t hand(FwStream *s, const uint8_t *from, size_t max, bool more)
         n = 1;
         flags |= TCP_WRITE_FLAG_COPY;
     }
-    if (tcp_write(s->pcb, from, n, flags) != ERR_OK) {
+    if (write_long(s, from, n, flags) != ERR_OK) {
         return 0;
     }
     s->tx_last = from + n;
@@ -123,6 +163,38 @@ void sn_fw_stream_fill(FwStream *s)
             s->tx_off = 0;
         }
     }
+}
+
+/*
+ * After a loss, or when the peer has little room, the next segment may be
+ * longer than the window. With nothing under way nothing would change that, so
+ * what is allowed of it is cut off. Bytes at its start that are
+ * acknowledged already do not count (lwIP takes a segment that is so as a
+ * whole for one far outside of the window).
+ */
+void sn_fw_stream_unstick(FwStream *s)
+{
+    struct tcp_pcb *pcb = s->pcb;
+    uint32_t window, known, mss;
+
+    if (!pcb || s->state != FW_STREAM_OPEN || !s->fw->tx_segmentation ||
+        pcb->unacked || !pcb->unsent) {
+        return;
+    }
+    mss = pcb->mss;
+    window = MIN(pcb->snd_wnd, pcb->cwnd);
+    known = pcb->lastack - lwip_ntohl(pcb->unsent->tcphdr->seqno);
+    if (window == 0 || known >= pcb->unsent->len ||
+        pcb->unsent->len - known <= window) {
+        return;
+    }
+    if (window > mss) {
+        window -= window % mss;
+    }
+    pcb->mss = UINT16_MAX;
+    tcp_split_unsent_seg(pcb, known + window);
+    pcb->mss = mss;
+    tcp_output(pcb);
 }
 
 void sn_fw_stream_push(SnStream *base)

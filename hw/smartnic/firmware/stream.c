@@ -9,12 +9,20 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <inttypes.h>
+
+#include "smartnic/trace.h"
 
 #include "fw-stream.h"
 
 #include "lwip/priv/tcp_priv.h"
 
 #include "lwip-hooks.h"
+
+SN_TRACE_EVENT(fw_stream_close);
+SN_TRACE_EVENT(fw_stream_over);
+SN_TRACE_EVENT(fw_stream_repeat);
+SN_TRACE_EVENT(fw_stream_state);
 
 /* A merge of received pieces copies them, so it needs a reason. */
 enum { MERGE_FROM = RX_POOL_MAX / 4 };
@@ -25,8 +33,19 @@ enum { MERGE_FROM = RX_POOL_MAX / 4 };
  */
 enum { MSS_MIN = 536 };
 
+static const char *const state_names[] = {
+    [FW_STREAM_WAITING] = "waiting",
+    [FW_STREAM_RESOLVING] = "resolving",
+    [FW_STREAM_CONNECTING] = "connecting",
+    [FW_STREAM_OPEN] = "open",
+    [FW_STREAM_CLOSED] = "closed",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == FW_STREAM_CLOSED + 1);
+
 void sn_fw_stream_set_state(FwStream *s, FwStreamState state)
 {
+    sn_trace(fw_stream_state, "id=%s stream=%u state=%s -> %s", s->fw->id,
+             s->number, state_names[s->state], state_names[state]);
     s->state = state;
 }
 
@@ -45,6 +64,8 @@ void sn_fw_stream_over(FwStream *s, int error)
     if (s->state != FW_STREAM_CLOSED) {
         sn_fw_stream_set_state(s, FW_STREAM_CLOSED);
         s->error = error;
+        sn_trace(fw_stream_over, "id=%s stream=%u error=%d", s->fw->id,
+                 s->number, error);
         sn_fw_stream_raise(s, FW_EV_CLOSED);
     }
 }
@@ -143,13 +164,18 @@ void sn_fw_stream_adopt(FwStream *s, struct tcp_pcb *pcb)
  */
 err_t sn_fw_tcp_inpacket(struct tcp_pcb *pcb)
 {
-    if (pcb->state != LISTEN && pcb->recv == on_recv &&
-        (pcb->flags & TF_ACK_DELAY)) {
-        FwStream *s = pcb->callback_arg;
+    FwStream *s;
 
+    if (pcb->state == LISTEN || pcb->recv != on_recv) {
+        return ERR_OK;
+    }
+    s = pcb->callback_arg;
+    if (pcb->flags & TF_ACK_DELAY) {
         tcp_clear_flags(pcb, TF_ACK_DELAY);
         s->ack_owed = true;
         sn_fw_stream_raise(s, 0);
+    } else if (pcb->unsent) {
+        sn_fw_stream_raise(s, 0);       /* the window may have changed */
     }
     return ERR_OK;
 }
@@ -178,6 +204,7 @@ static void output(FwStream *s)
         tcp_ack_now(s->pcb);
     }
     tcp_output(s->pcb);
+    sn_fw_stream_unstick(s);
     sn_fw_leave();
 }
 
@@ -237,6 +264,20 @@ void sn_fw_streams_retry(SnFirmware *fw)
         } else if (s->tx_next) {
             sn_fw_stream_raise(s, 0);
         }
+    }
+}
+
+void sn_fw_streams_tick(SnFirmware *fw)
+{
+    for (FwStream *s = fw->streams; s; s = s->next) {
+        uint8_t nrtx = s->pcb ? s->pcb->nrtx : 0;
+
+        if (nrtx > s->nrtx) {
+            sn_trace(fw_stream_repeat, "id=%s stream=%u count=%u", fw->id,
+                     s->number, nrtx);
+        }
+        s->nrtx = nrtx;
+        sn_fw_stream_unstick(s);
     }
 }
 
@@ -315,6 +356,8 @@ static void stream_close(SnStream *base)
     FwStream *s = (FwStream *)base;
     SnFirmware *fw = s->fw;
 
+    sn_trace(fw_stream_close, "id=%s stream=%u written=%" PRIu64 " acked=%"
+             PRIu64, fw->id, s->number, s->written, s->acked);
     sn_fw_enter();
     sn_fw_stream_forget_lookup(s);
     if (s->pcb) {
