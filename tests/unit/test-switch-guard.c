@@ -245,6 +245,79 @@ static void test_guard(void)
     }
 }
 
+/*
+ * A checksum that somebody fills in later is a write at a place that the guest
+ * names, of a value that the guest can choose. It must not be one that was
+ * judged.
+ */
+typedef struct FillCase {
+    const char *name;
+    const char *who;            /* gets it */
+    uint16_t start, offset;
+    const char *hex;
+} FillCase;
+
+#define ARP_FRAME BCAST HOST ARP("02 ") HOST HOST_IP PEER PEER_IP
+#define UDP4_FRAME BCAST HOST IP4("11 ") HOST_IP PEER_IP UDP("35 ", "35 ")
+#define NA_FRAME MCAST HOST IP6("20 ", ICMP6) HOST_LL ALL6 NA HOST_LL TLLAO HOST
+#define PING6 MCAST HOST IP6("08 ", ICMP6) HOST_LL ALL6 \
+    "80 00 00 00 00 01 00 01 "
+#define OPTS6 MCAST HOST IP6("10 ", "3c ") HOST_LL ALL6 "3b 00 " PAD8 ZERO8
+
+static const FillCase fill_cases[] = {
+    { "UDP", "uf", 34, 6, UDP4_FRAME },
+    { "UDP, tagged", "uf", 38, 6, BCAST HOST TAG("00 00") IP4("11 ") HOST_IP
+      PEER_IP UDP("35 ", "35 ") },
+    { "not IP", "uf", 14, 0, BCAST HOST PLAIN },
+    { "at the end", "uf", 40, 0, UDP4_FRAME },
+    { "one byte too far", "", 41, 0, UDP4_FRAME },
+    { "much too far", "", 65535, 65535, UDP4_FRAME },
+    { "the source MAC", "", 0, 6, UDP4_FRAME },
+    { "the EtherType, half of it", "", 13, 0, UDP4_FRAME },
+    { "the tag", "", 14, 0, BCAST HOST TAG("00 00") PLAIN },
+    { "EtherType behind the tag", "", 14, 2, BCAST HOST TAG("00 00") PLAIN },
+    { "ARP's sender", "", 14, 16, ARP_FRAME },
+    { "ARP's last byte", "", 41, 0, ARP_FRAME "00 " },
+    { "padding behind ARP", "uf", 42, 0, ARP_FRAME "00 00 " },
+    { "source IPv4 address", "", 14, 12, UDP4_FRAME },
+    { "IPv4 header, last byte", "", 33, 0, UDP4_FRAME },
+    { "source IPv6 address", "", 34, 2, PING6 },
+    { "ping6", "uf", 54, 2, PING6 },
+    { "type of the ping6, to make it an NA", "", 54, 0, PING6 },
+    { "code of the ping6", "", 55, 0, PING6 },
+    { "target of the NA", "", 54, 22, NA_FRAME },
+    { "address option of the NA", "", 54, 30, NA_FRAME },
+    { "checksum of the NA", "", 54, 2, NA_FRAME },
+    { "padding behind the NA", "uf", 86, 0, NA_FRAME "00 00 " },
+    { "next header of an option header", "", 54, 0, OPTS6 },
+    { "behind the option header", "uf", 62, 0, OPTS6 },
+    { "later fragment's own header", "", 54, 0,
+      MCAST HOST IP6("10 ", "2c ") HOST_LL ALL6 ICMP6
+      "00 00 08 00 00 00 01 88 00 00 00 00 01 00 01 " },
+};
+
+static void test_guard_fill(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(fill_cases); i++) {
+        const FillCase *c = &fill_cases[i];
+        SnOffload offload = {
+            .flags = SN_OFFLOAD_NEEDS_CSUM,
+            .csum_start = c->start,
+            .csum_offset = c->offset,
+        };
+
+        g_test_message("%s", c->name);
+        bed_up(0);
+        feed_split(&bed->host, c->hex, 0, offload);
+        assert_got(c->who);
+        /* Without the flag the two fields mean nothing. */
+        offload.flags = 0;
+        feed_split(&bed->host, c->hex, 0, offload);
+        assert_got("uf");
+        bed_down();
+    }
+}
+
 /* What is cut off anywhere reads no byte too far and claims nothing. */
 static void test_guard_truncated(void)
 {
@@ -398,6 +471,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/switch/guard/cases", test_guard);
+    g_test_add_func("/switch/guard/fill", test_guard_fill);
     g_test_add_func("/switch/guard/truncated", test_guard_truncated);
     g_test_add_func("/switch/guard/hosts-only", test_guard_is_for_hosts);
     g_test_add_func("/switch/guard/storage-vlan", test_guard_in_storage_vlan);

@@ -115,6 +115,9 @@ static void test_storage_vlan_is_private(void)
     assert_got("");
     feed(&bed->uplink, HOST PEER TAG("00 00") TAG("00 64") PLAIN);
     assert_got("");
+    feed(&bed->uplink, HOST PEER TAG("00 05") TAG("00 05") TAG("00 05")
+         TAG("00 05") TAG("00 64") PLAIN);
+    assert_got("");
     feed(&bed->fw, HOST FW PLAIN);
     assert_got("u");
 
@@ -208,6 +211,9 @@ static void test_no_copy(void)
     bed_down();
 }
 
+#define ZEROES10 "00 00 00 00 00 00 00 00 00 00 "
+#define ZEROES40 ZEROES10 ZEROES10 ZEROES10 ZEROES10
+
 static void test_offload(void)
 {
     const SnOffload tcp = {
@@ -238,7 +244,7 @@ static void test_offload(void)
     g_assert_cmpmem(&bed->fw.offload, sizeof(valid), &valid, sizeof(valid));
 
     /* Other ports' frames keep theirs. */
-    feed_split(&bed->host, PEER HOST PLAIN, 0, tcp);
+    feed_split(&bed->host, PEER HOST PLAIN ZEROES40, 0, tcp);
     g_assert_cmpmem(&bed->uplink.offload, sizeof(tcp), &tcp, sizeof(tcp));
     clear();
 

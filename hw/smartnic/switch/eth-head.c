@@ -57,10 +57,11 @@ bool sn_eth_head_parse(SnEthHead *head, const SnFrame *frame)
     head->n_tags = 0;
     head->c_tag = head->type == SN_ETHERTYPE_CTAG;
 
-    while (sn_eth_is_tag(head->type) && head->n_tags < SN_ETH_MAX_TAGS) {
+    while (sn_eth_is_tag(head->type)) {
         const uint8_t *tag = head->bytes + head->payload;
 
-        if (head->payload + SN_ETH_TAG > head->len) {
+        if (head->n_tags == SN_ETH_MAX_TAGS ||
+            head->payload + SN_ETH_TAG > head->len) {
             return false;
         }
         head->vids[head->n_tags++] = sn_get_be16(tag) & 0xfff;

@@ -47,7 +47,7 @@ typedef struct SnEthHead {
     size_t payload;             /* ... and where that starts */
 } SnEthHead;
 
-/* False: too short for its own headers. */
+/* False: too short for its own headers, or with too many tags. */
 bool sn_eth_head_parse(SnEthHead *head, const SnFrame *frame);
 
 /* Whether @type announces a VLAN tag. */

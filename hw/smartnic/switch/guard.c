@@ -7,7 +7,10 @@
  * link-layer address options. Asking for them is no claim: ARP probes and
  * duplicate address detection pass, and the firmware answers them.
  *
- * What is too short or too nested to be judged is dropped.
+ * What is too short or too nested to be judged is dropped, and so is a frame
+ * whose checksum is to be filled in among the judged bytes: whoever fills it
+ * would write there, after the check, a value that the guest can choose by the
+ * bytes it is the sum of.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -25,6 +28,8 @@
 #define DHCP_CLIENT    68       /* UDP port (RFC 2131 section 4.1) */
 #define LINK_OPT_LEN   8        /* with an Ethernet address (RFC 2464, 6) */
 
+#define NO_FILL SIZE_MAX
+
 /* Whose addresses are protected, and what is left to read of the packet. */
 typedef struct Judge {
     const SnStation *stations;
@@ -32,6 +37,7 @@ typedef struct Judge {
     const uint8_t *p;
     size_t len;                 /* readable bytes at p */
     size_t total;               /* bytes that the packet has there */
+    size_t fill;                /* from p: the checksum to fill, or NO_FILL */
 } Judge;
 
 bool sn_guard_is_station(const SnStation *stations, unsigned n,
@@ -79,6 +85,28 @@ static SnGuardVerdict drop_if(bool bad)
     return bad ? SN_GUARD_DROP : SN_GUARD_PASS;
 }
 
+/* Whether a checksum will be written over the next @n bytes. */
+static bool fills_within(const Judge *j, size_t n)
+{
+    return j->fill < n;
+}
+
+/*
+ * Steps over the first @n bytes. False when there are fewer to read, or when
+ * they are not what will leave.
+ */
+static bool advance(Judge *j, size_t n)
+{
+    if (n > j->len || fills_within(j, n)) {
+        return false;
+    }
+    j->p += n;
+    j->len -= n;
+    j->total -= n;
+    j->fill -= j->fill != NO_FILL ? n : 0;
+    return true;
+}
+
 /* ------------------------------------------------------- IPv4 */
 
 static SnGuardVerdict judge_arp(const Judge *j)
@@ -87,7 +115,7 @@ static SnGuardVerdict judge_arp(const Judge *j)
 
     /* Only 6 and 4 byte addresses are ARP for IPv4 on Ethernet. */
     if (j->len < ARP_LEN || sn_get_be16(p + 2) != SN_ETHERTYPE_IP4 ||
-        p[4] != 6 || p[5] != 4) {
+        p[4] != 6 || p[5] != 4 || fills_within(j, ARP_LEN)) {
         return SN_GUARD_DROP;
     }
     return drop_if(is_station(j, p + 8) || is_protected_ip4(j, p + 14));
@@ -113,7 +141,8 @@ static SnGuardVerdict judge_ip4(const Judge *j)
         return SN_GUARD_DROP;
     }
     ihl = (j->p[0] & 0xf) * 4;
-    if (ihl < IP4_MIN_LEN || is_protected_ip4(j, j->p + 12)) {
+    if (ihl < IP4_MIN_LEN || fills_within(j, ihl) ||
+        is_protected_ip4(j, j->p + 12)) {
         return SN_GUARD_DROP;
     }
     return configures_ip4(j, ihl) ? SN_GUARD_NOT_TO_FIRMWARE : SN_GUARD_PASS;
@@ -166,9 +195,10 @@ static SnGuardVerdict judge_icmp6(const Judge *j, bool fragment)
     bool router = type == ND_ROUTER_ADVERT || type == ND_REDIRECT;
 
     if (!fixed) {
-        return drop_if(!j->len);
+        return drop_if(!j->len || fills_within(j, 2));  /* type and code */
     }
-    if (fragment || j->len < fixed || (j->len < j->total && !router)) {
+    if (fragment || j->len < fixed || (j->len < j->total && !router) ||
+        fills_within(j, j->total)) {
         return SN_GUARD_DROP;   /* fragments: RFC 6980 section 5 */
     }
     if ((type == ND_NEIGHBOR_ADVERT || type == ND_REDIRECT) &&
@@ -182,18 +212,6 @@ static SnGuardVerdict judge_icmp6(const Judge *j, bool fragment)
         return SN_GUARD_DROP;
     }
     return router ? SN_GUARD_NOT_TO_FIRMWARE : SN_GUARD_PASS;
-}
-
-/* Steps over the first @n bytes. False when there are fewer to read. */
-static bool advance(Judge *j, size_t n)
-{
-    if (n > j->len) {
-        return false;
-    }
-    j->p += n;
-    j->len -= n;
-    j->total -= n;
-    return true;
 }
 
 /* Goes through the header chain (RFC 8200 section 4), @next first. */
@@ -219,7 +237,7 @@ static SnGuardVerdict judge_chain(Judge j, uint8_t next)
         if (next == IPPROTO_FRAGMENT) {
             if (sn_get_be16(j.p + 2) & 0xfff8) {
                 /* Useless without its first, which must have it all. */
-                return SN_GUARD_PASS;
+                return drop_if(fills_within(&j, 8));
             }
             fragment = true;
             len = 8;
@@ -244,7 +262,9 @@ static SnGuardVerdict judge_ip6(Judge j)
     }
     next = j.p[6];
     payload = sn_get_be16(j.p + 4);
-    advance(&j, IP6_LEN);
+    if (!advance(&j, IP6_LEN)) {
+        return SN_GUARD_DROP;
+    }
     if (payload) {              /* 0: a jumbogram, or nothing anyway */
         j.total = MIN(j.total, payload);
         j.len = MIN(j.len, j.total);
@@ -252,18 +272,35 @@ static SnGuardVerdict judge_ip6(Judge j)
     return judge_chain(j, next);
 }
 
+/*
+ * Where a checksum is to be filled in, in bytes from the start of the frame.
+ * False when that is not a place in the frame.
+ */
+static bool find_fill(const SnOffload *offload, size_t frame_len, size_t *fill)
+{
+    *fill = NO_FILL;
+    if (!(offload->flags & SN_OFFLOAD_NEEDS_CSUM)) {
+        return true;
+    }
+    *fill = (size_t)offload->csum_start + offload->csum_offset;
+    return *fill + 2 <= frame_len;
+}
+
 SnGuardVerdict sn_guard_check(const SnStation *stations, unsigned n,
-                              const SnEthHead *head)
+                              const SnEthHead *head, const SnOffload *offload)
 {
     Judge j = {
         .stations = stations,
         .n = n,
-        .p = head->bytes + head->payload,
-        .len = head->len - head->payload,
-        .total = head->frame_len - head->payload,
+        .p = head->bytes,
+        .len = head->len,
+        .total = head->frame_len,
     };
 
-    if (is_station(&j, sn_eth_src(head)) || sn_eth_is_tag(head->type)) {
+    /* A tag can still be there, behind a SNAP header. */
+    if (!find_fill(offload, head->frame_len, &j.fill) ||
+        is_station(&j, sn_eth_src(head)) || sn_eth_is_tag(head->type) ||
+        !advance(&j, head->payload)) {
         return SN_GUARD_DROP;
     }
     switch (head->type) {

@@ -36,12 +36,13 @@ typedef enum SnGuardVerdict {
 } SnGuardVerdict;
 
 /*
- * Judges a frame from a host port. The addresses of the @n @stations are
+ * Judges a frame from a host port, which begins with @head and has offload
+ * state @offload. The addresses of the @n @stations are
  * protected in every VLAN, since the VLANs that the guest uses may be joined
  * beyond the uplink.
  */
 SnGuardVerdict sn_guard_check(const SnStation *stations, unsigned n,
-                              const SnEthHead *head);
+                              const SnEthHead *head, const SnOffload *offload);
 
 /* Whether @mac belongs to one of the @n @stations. */
 bool sn_guard_is_station(const SnStation *stations, unsigned n,

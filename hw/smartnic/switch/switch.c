@@ -21,7 +21,16 @@
 #include "guard.h"
 #include "mac-table.h"
 #include "out-frame.h"
+#include "smartnic/trace.h"
 #include "switch.h"
+
+SN_TRACE_EVENT(switch_port_attached);
+SN_TRACE_EVENT(switch_port_detached);
+SN_TRACE_EVENT(switch_link);
+SN_TRACE_EVENT(switch_protect);
+SN_TRACE_EVENT(switch_frame);
+SN_TRACE_EVENT(switch_frame_refused);
+SN_TRACE_EVENT(switch_frame_not_taken);
 
 #define MAX_DEPTH 8
 
@@ -84,6 +93,8 @@ bool sn_switch_attach(SnSwitch *sw, SnPort *port)
     }
     port->index = index;
     sw->ports[index] = port;
+    sn_trace(switch_port_attached, "port=%s index=%u vlan=%u", port->name,
+             index, port->vlan);
     if (port->role == SN_PORT_FIRMWARE) {
         SnStation *station = &sw->stations[sw->n_stations];
 
@@ -112,6 +123,8 @@ void sn_switch_detach(SnSwitch *sw, SnPort *port)
     if (!is_attached(sw, port)) {
         return;
     }
+    sn_trace(switch_port_detached, "port=%s index=%u", port->name,
+             port->index);
     if (station) {
         unsigned last = --sw->n_stations;
 
@@ -124,6 +137,7 @@ void sn_switch_detach(SnSwitch *sw, SnPort *port)
 
 void sn_switch_set_link(SnSwitch *sw, SnPort *port, bool up)
 {
+    sn_trace(switch_link, "port=%s up=%d", port->name, up);
     port->link_up = up;
     if (!up && is_attached(sw, port)) {
         sn_mac_table_flush(&sw->macs, port->index);
@@ -142,6 +156,8 @@ void sn_switch_protect(SnSwitch *sw, SnPort *port, const uint8_t ip4[4],
     if (station->has_ip4) {
         memcpy(station->ip4, ip4, sizeof(station->ip4));
     }
+    sn_trace(switch_protect, "port=%s ip4=%d ip6=%u", port->name,
+             station->has_ip4, n_ip6);
     station->n_ip6 = n_ip6;
     for (unsigned i = 0; i < n_ip6; i++) {
         memcpy(station->ip6[i], ip6[i], sizeof(station->ip6[i]));
@@ -204,7 +220,7 @@ static bool let_in(const SnSwitch *sw, const SnPort *from,
     a->private = has_storage_tag(sw, &a->head);
     if (from->role == SN_PORT_HOST) {
         SnGuardVerdict verdict = sn_guard_check(sw->stations, sw->n_stations,
-                                                &a->head);
+                                                &a->head, &frame->offload);
 
         a->to_firmware = verdict == SN_GUARD_PASS;
         return !a->private && verdict != SN_GUARD_DROP;
@@ -353,6 +369,7 @@ static void deliver(SnSwitch *sw, unsigned index, const Arrival *a)
         to->counters.tx_frames++;
         to->counters.tx_bytes += len;
     } else {
+        sn_trace(switch_frame_not_taken, "port=%s len=%zu", to->name, len);
         to->counters.tx_dropped++;
     }
 }
@@ -364,6 +381,8 @@ void sn_switch_input(SnSwitch *sw, SnPort *from, const SnFrame *frame)
     Arrival a;
 
     if (!let_in(sw, from, frame, &a)) {
+        sn_trace(switch_frame_refused, "port=%s len=%zu", from->name,
+                 frame->len);
         from->counters.rx_dropped++;
         return;
     }
@@ -372,6 +391,8 @@ void sn_switch_input(SnSwitch *sw, SnPort *from, const SnFrame *frame)
 
     learn(sw, &a, now);
     set = destinations(sw, &a, now);
+    sn_trace(switch_frame, "port=%s len=%zu vlan=%u type=0x%04x to=0x%x",
+             from->name, frame->len, a.vlan, a.head.type, set);
     sw->depth++;
     for (; set; set &= set - 1) {
         deliver(sw, __builtin_ctz(set), &a);
