@@ -9,7 +9,6 @@
 
 #include "firmware-world.h"
 #include "fw-stream.h"
-#include "gso.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -212,57 +211,6 @@ static void test_offload(void)
 }
 
 /* ---- segmentation offload ---- */
-
-static void test_gso_split(void)
-{
-    uint8_t head[GSO_HEAD_MAX] = { 0 }, out[2][GSO_HEAD_MAX];
-    SnOffload o = { .gso_type = 1, .gso_size = 1448 };
-    size_t len = 14 + 65535;
-    GsoSplit s;
-
-    put_eth(head, mac_c, 0x0800);
-    put_ip4(head + 14, 65535, 6, IP_S, IP_C);
-    put16(head + 18, 0xffff);                   /* identification wraps */
-    put32(head + 38, 0xfffffff0);               /* so does the sequence */
-    head[46] = 8 << 4;                          /* 12 bytes of options */
-    head[47] = 0x80 | ACK | 8 | FIN;            /* CWR ... PSH */
-    g_assert_true(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    g_assert_cmpuint(s.head_len, ==, 14 + 20 + 32);
-    g_assert_cmpuint(s.payload[0] + s.payload[1] + s.head_len, ==, len);
-    g_assert_cmpuint(s.payload[0] % 1448, ==, 0);
-    sn_fw_gso_header(&s, 0, head, out[0]);
-    sn_fw_gso_header(&s, 1, head, out[1]);
-    for (int i = 0; i < 2; i++) {
-        g_assert_cmpuint(get16(out[i] + 16), ==, 52 + s.payload[i]);
-        g_assert_cmpuint(slow_sum(out[i] + 14, 20, 0), ==, 0xffff);
-        g_assert_cmpuint(get16(out[i] + 18), ==, (0xffff + i) & 0xffff);
-    }
-    g_assert_cmpuint(get32(out[0] + 38), ==, 0xfffffff0);
-    g_assert_cmpuint(get32(out[1] + 38), ==,
-                     (uint32_t)(0xfffffff0 + s.payload[0]));
-    g_assert_cmpuint(out[0][47], ==, 0x80 | ACK);
-    g_assert_cmpuint(out[1][47], ==, ACK | 8 | FIN);
-
-    /* What does not fit together is refused. */
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len + 1, &o));
-    g_assert_false(sn_fw_gso_split(&s, head, 40, len, &o));
-    o.gso_size = 0;
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    o.gso_size = 65000;
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    o.gso_size = 1448;
-    o.gso_type = 3;
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    o.gso_type = 4;
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    o.gso_type = 1;
-    head[46] = 4 << 4;
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    head[46] = 15 << 4;
-    g_assert_true(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-    put16(head + 20, 0x2000);                   /* more fragments */
-    g_assert_false(sn_fw_gso_split(&s, head, sizeof(head), len, &o));
-}
 
 /* Gathers the server's segments into frames as long as IP allows. */
 typedef struct Gather {
@@ -505,7 +453,6 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware-frames/out-of-order-flood",
                     test_out_of_order_flood);
     g_test_add_func("/firmware-frames/offload", test_offload);
-    g_test_add_func("/firmware-frames/gso-split", test_gso_split);
     g_test_add_func("/firmware-frames/gso-in", test_gso_in);
     g_test_add_func("/firmware-frames/fuzz", test_fuzz);
     g_test_add_func("/firmware-frames/fuzz-random", test_fuzz_random);

@@ -109,9 +109,26 @@ static void bound_rtos(void)
     }
 }
 
+/*
+ * What waits for a closed window can be acknowledged all the same, when it was
+ * sent before and given back by a retransmission. lwIP then leaves the timer
+ * on that probes the window, which its next tick does not expect.
+ */
+static void stop_needless_probes(void)
+{
+    struct tcp_pcb *pcb;
+
+    for (pcb = tcp_active_pcbs; pcb; pcb = pcb->next) {
+        if (!pcb->unsent) {
+            pcb->persist_backoff = 0;
+        }
+    }
+}
+
 static void tcp_tick(void)
 {
     bound_rtos();
+    stop_needless_probes();
     in_tcp = true;
     tcp_tmr();
     in_tcp = false;

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
-#include "gso.h"
 #include "rx-queue.h"
+#include "smartnic/gso.h"
 
 /*
  * The IP header, 14 bytes into the frame, is aligned like this. (lwIP's
@@ -183,30 +183,37 @@ static void queue_add(RxQueue *q, RxBuf *buf, bool csum_ok)
     q->tail = buf;
 }
 
+/* Near the middle, between two segments of the sender. */
+static bool halve(SnGso *gso)
+{
+    gso->step = (gso->payload / 2 + gso->step - 1) / gso->step * gso->step;
+    return sn_gso_parts(gso) == 2 && gso->head_len + gso->step <= PBUF_MAX;
+}
+
 /*
  * A frame that a pbuf's 16 bits of length cannot hold: only TCP segmentation
  * offload makes them, and it can be undone.
  */
 static bool put_split(RxQueue *q, const SnFrame *frame, Cursor *c)
 {
-    uint8_t head[GSO_HEAD_MAX];
-    GsoSplit split;
+    uint8_t head[SN_GSO_HEAD_MAX];
+    SnGso gso;
     size_t head_len = MIN(frame->len, sizeof(head));
     Cursor probe = *c;
     RxBuf *part[2] = { NULL, NULL };
 
     cursor_read(&probe, head, head_len);
-    if (!sn_fw_gso_split(&split, head, head_len, frame->len,
-                         &frame->offload)) {
+    if (!sn_gso_read(&gso, head, head_len, frame->len, &frame->offload) ||
+        !halve(&gso)) {
         return false;
     }
-    cursor_read(c, head, split.head_len);
+    cursor_read(c, head, gso.head_len);
     for (int i = 0; i < 2; i++) {
-        uint8_t edited[GSO_HEAD_MAX];
+        uint8_t edited[SN_GSO_HEAD_MAX];
 
-        sn_fw_gso_header(&split, i, head, edited);
-        part[i] = chain_new(q->pool, split.head_len + split.payload[i],
-                            edited, split.head_len, c, &q->bytes);
+        sn_gso_header(&gso, i, head, edited);
+        part[i] = chain_new(q->pool, gso.head_len + sn_gso_payload(&gso, i),
+                            edited, gso.head_len, c, &q->bytes);
         if (!part[i]) {
             q->starved = true;
             break;
