@@ -377,6 +377,7 @@ static bool parse_param(Parser *p, Part part)
     Part value = part;
     Part key = cut(&value, "=");
     g_autofree char *quoted = quote_part(p, key);
+    g_autofree char *what = g_strdup_printf("parameter %s, value", quoted);
     g_autofree char *k = NULL;
     char *v;
 
@@ -393,7 +394,7 @@ static bool parse_param(Parser *p, Part part)
     if (g_hash_table_contains(p->url->params, k)) {
         return fail(p, "parameter %s is there twice", quoted);
     }
-    if (!(v = decode(p, value, k))) {
+    if (!(v = decode(p, value, what))) {
         return false;
     }
     g_hash_table_insert(p->url->params, g_steal_pointer(&k), v);
@@ -560,6 +561,30 @@ bool sn_url_get_bool(const SnUrl *url, const char *key, bool *value,
         return fail_param(key, text, err, "on or off");
     }
     *value = !strcmp(text, "on");
+    return true;
+}
+
+bool sn_url_get_seconds(const SnUrl *url, const char *key, int64_t max,
+                        int64_t *value, GError **err)
+{
+    const char *text = sn_url_get_string(url, key);
+    g_autofree char *right = NULL;
+    const char *end;
+    uint64_t v;
+
+    if (!text) {
+        return true;
+    }
+    if (!strcmp(text, "off") || !strcmp(text, "-1")) {
+        *value = -1;
+        return true;
+    }
+    if (!parse_digits(text, &v, &end) || *end || v > (uint64_t)max) {
+        right = g_strdup_printf("a number of seconds from 0 to %"
+                                G_GINT64_FORMAT ", or off", max);
+        return fail_param(key, text, err, right);
+    }
+    *value = v;
     return true;
 }
 

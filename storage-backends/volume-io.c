@@ -19,7 +19,28 @@
  */
 #include <errno.h>
 
+#include "smartnic/trace.h"
 #include "volume-internal.h"
+
+SN_TRACE_EVENT(volume_io_submit);
+SN_TRACE_EVENT(volume_io_complete);
+SN_TRACE_EVENT(volume_io_cancel);
+SN_TRACE_EVENT(volume_requeue);
+
+const char *sn_io_op_name(SnIoOp op)
+{
+    static const char *const names[] = {
+        [SN_IO_READ] = "read",
+        [SN_IO_WRITE] = "write",
+        [SN_IO_FLUSH] = "flush",
+        [SN_IO_DISCARD] = "discard",
+        [SN_IO_WRITE_ZEROES] = "write zeroes",
+        [SN_IO_COMPARE] = "compare",
+    };
+
+    G_STATIC_ASSERT(G_N_ELEMENTS(names) == SN_IO_OPS);
+    return op < SN_IO_OPS ? names[op] : "unknown request";
+}
 
 void sn_io_list_push(SnIoList *list, SnIo *io, SnIoState state)
 {
@@ -123,12 +144,22 @@ static bool is_noop(const SnVolume *vol, const SnIo *io)
 
 bool sn_volume_send(SnVolume *vol, SnIo *io)
 {
+    int64_t now = sn_volume_batch_time(vol);
     bool taken;
 
+    io->sent = now;
     vol->in_backend++;
     taken = vol->ops->submit(vol->be, io);
     vol->in_backend--;
-    vol->unkicked |= taken;
+    if (taken) {
+        vol->refused_since = 0;
+        vol->unkicked = true;
+    } else if (!vol->refused_since) {
+        vol->refused_since = now;
+    }
+    if (!vol->io_deadline) {
+        sn_volume_arm_io_timer(vol, now + vol->options.io_timeout);
+    }
     return taken;
 }
 
@@ -189,10 +220,27 @@ static void offer_waiting(SnVolume *vol)
     }
 }
 
-/* Something waits that a ready backend could be offered. */
-static bool something_waits(const SnVolume *vol)
+const SnIo *sn_volume_first_waiting(const SnVolume *vol)
 {
-    return vol->pending.head || vol->wanting.head;
+    const SnIo *io = sn_split_first_wanting(vol);
+
+    return io ? io : vol->pending.head;
+}
+
+/* Calls complete() of the first @n that are done. One may close: none is left. */
+static void complete_some(SnVolume *vol, unsigned n)
+{
+    while (n-- && vol->done.head) {
+        SnIo *io = vol->done.head;
+
+        sn_io_list_remove(&vol->done, io);
+        sn_trace(volume_io_complete, "id=%s io=%p ret=%d", vol->id,
+                 (void *)io, io->ret);
+        if (!io->ret) {
+            sn_volume_count_latency(vol, io);
+        }
+        io->complete(io, io->ret);
+    }
 }
 
 void sn_volume_run(SnVolume *vol)
@@ -208,23 +256,24 @@ void sn_volume_run(SnVolume *vol)
     }
     vol->running = true;
     vol->rerun = false;
-    while (n-- && vol->done.head) {
-        SnIo *io = vol->done.head;
-
-        sn_io_list_remove(&vol->done, io);
-        io->complete(io, io->ret);
+    vol->batch_now = 0;
+    complete_some(vol, n);
+    if (!vol->closing) {
+        offer_waiting(vol);
+        kick(vol);
     }
-    offer_waiting(vol);
-    kick(vol);
-    if (vol->info_dirty && vol->state == SN_VOLUME_READY) {
+    if (!vol->closing && vol->info_dirty && vol->state == SN_VOLUME_READY) {
         vol->info_dirty = false;
         vol->events->info_changed(vol->opaque);
     }
-    if (any) {
+    if (!vol->closing && any) {
         vol->events->batch_done(vol->opaque);
     }
     vol->running = false;
-    if (vol->rerun) {
+    vol->batch_now = 0;
+    if (vol->closing) {
+        sn_volume_go_on_closing(vol);
+    } else if (vol->rerun) {
         sn_volume_wake(vol);
     }
 }
@@ -233,6 +282,8 @@ void sn_volume_requeue(SnVolume *vol)
 {
     SnIo *io;
 
+    sn_trace(volume_requeue, "id=%s in_flight=%u pending=%u", vol->id,
+             vol->in_flight.count, vol->pending.count);
     while ((io = vol->in_flight.tail)) {
         bool split = io->state == SN_IO_SPLIT;
 
@@ -240,9 +291,14 @@ void sn_volume_requeue(SnVolume *vol)
         if (split) {
             sn_split_forget(vol, io);
         }
-        push_front(&vol->pending, io, SN_IO_PENDING);
+        if (sn_volume_give_up_on(vol, io)) {
+            sn_volume_finish(vol, io, -ETIMEDOUT);
+        } else {
+            push_front(&vol->pending, io, SN_IO_PENDING);
+        }
     }
     vol->unkicked = false;
+    vol->refused_since = 0;
 }
 
 void sn_volume_fail_pending(SnVolume *vol, int ret)
@@ -263,12 +319,25 @@ void sn_volume_submit(SnVolume *vol, SnIo *io)
     io->parent = NULL;
     io->parts = 0;
     io->ret = 0;
+    io->timeouts = 0;
+    if (!vol->unkicked && !vol->running) {
+        vol->batch_now = 0;     /* the first of a batch */
+    }
+    io->submitted = sn_volume_batch_time(vol);
+    sn_trace(volume_io_submit, "id=%s io=%p op=%s offset=%" G_GUINT64_FORMAT
+             " len=%" G_GUINT64_FORMAT " flags=0x%x", vol->id, (void *)io,
+             sn_io_op_name(io->op), io->offset, io->len, io->flags);
     if (vol->state == SN_VOLUME_FAILED) {
         sn_volume_finish(vol, io, -ENODEV);
         return;
     }
+    if (vol->failing_fast) {
+        vol->failed_fast++;
+        sn_volume_finish(vol, io, -ETIMEDOUT);
+        return;
+    }
     waits = vol->state != SN_VOLUME_READY || vol->in_backend ||
-            something_waits(vol);
+            sn_volume_first_waiting(vol);
     if (waits || !offer(vol, io)) {
         sn_io_list_push(&vol->pending, io, SN_IO_PENDING);
     }
@@ -285,10 +354,12 @@ void sn_io_cancel(SnIo *io)
 {
     SnVolume *vol = io->vol;
 
+    sn_trace(volume_io_cancel, "id=%s io=%p state=%u", vol->id, (void *)io,
+             io->state);
     switch ((SnIoState)io->state) {
     case SN_IO_PENDING:
         sn_io_list_remove(&vol->pending, io);
-        return;
+        break;
     case SN_IO_DONE:
         sn_io_list_remove(&vol->done, io);
         return;
@@ -304,8 +375,10 @@ void sn_io_cancel(SnIo *io)
         g_assert_not_reached();
     }
     /* There may be room in the backend now, and nobody else may tell us. */
-    if (something_waits(vol)) {
+    if (sn_volume_first_waiting(vol)) {
         sn_volume_wake(vol);
+    } else {
+        vol->refused_since = 0;
     }
 }
 
@@ -314,6 +387,7 @@ void sn_backend_done(SnIo *io, int ret)
     SnVolume *vol = io->vol;
 
     g_assert(io->state == SN_IO_IN_FLIGHT);
+    vol->answered_until = MAX(vol->answered_until, io->sent);
     if (io->parent) {
         sn_split_part_done(vol, io, ret);
     } else {
@@ -334,7 +408,7 @@ void sn_backend_batch_end(SnVolume *vol)
     if (--vol->batch) {
         return;
     }
-    if (vol->in_backend) {
+    if (vol->in_backend || vol->closing) {
         sn_volume_wake(vol);
     } else {
         sn_volume_run(vol);

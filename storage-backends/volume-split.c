@@ -322,6 +322,26 @@ bool sn_split_send_wanting(SnVolume *vol)
     return true;
 }
 
+const SnIo *sn_split_oldest_part(SnIo *io)
+{
+    SnSplit *split = split_of(io);
+    const SnIo *oldest = NULL;
+
+    for (int i = 0; i < MAX_PARTS; i++) {
+        const Part *part = &split->parts[i];
+
+        if (part->busy && (!oldest || part->io.sent < oldest->sent)) {
+            oldest = &part->io;
+        }
+    }
+    return oldest;
+}
+
+const SnIo *sn_split_first_wanting(const SnVolume *vol)
+{
+    return vol->wanting.head ? ((SnSplit *)vol->wanting.head->data)->io : NULL;
+}
+
 void sn_split_part_done(SnVolume *vol, SnIo *part, int ret)
 {
     SnIo *io = part->parent;

@@ -47,6 +47,9 @@ bool sn_url_get_size(const SnUrl *url, const char *key, uint64_t *value,
                      GError **err);
 bool sn_url_get_bool(const SnUrl *url, const char *key, bool *value,
                      GError **err);
+/* 0 to @max seconds; -1 for "off", or -1 as Linux writes it. */
+bool sn_url_get_seconds(const SnUrl *url, const char *key, int64_t max,
+                        int64_t *value, GError **err);
 /* Borrowed; NULL when absent. */
 const char *sn_url_get_string(const SnUrl *url, const char *key);
 /* False and @err when a parameter is not in @known (NULL-terminated). */
@@ -79,7 +82,8 @@ typedef struct SnBackendOps {
     /*
      * Takes @io in flight, or returns false when it cannot take one more now
      * (the volume offers it again after the next completion, cancel() or
-     * sn_backend_batch_end()). Only while ready. @io is within the volume,
+     * sn_backend_batch_end()). Only while ready. When io-timeout passes without
+     * an answer, or without room for it, the volume calls stop(). @io is within the volume,
      * aligned and at most max_transfer (max_discard, max_write_zeroes) long.
      * Must not complete it before it returns.
      */
@@ -96,10 +100,11 @@ typedef struct SnBackendOps {
 
     /*
      * Drops all connections at once and forgets every request, without
-     * completing any. Also called when not started.
+     * completing any. Also called when not started. start() may follow.
      */
     void (*stop)(SnBackend *be);
 
+    /* After stop(). Frees, its timers and bottom halves too. */
     void (*destroy)(SnBackend *be);
 } SnBackendOps;
 
@@ -131,8 +136,8 @@ void sn_backend_done(SnIo *io, int ret);
 /*
  * Around the handling of one burst of answers, so that the function gets one
  * batch_done() for it. Completions run at the end, in sn_backend_batch_end(),
- * which may call back into the backend (submit, kick, cancel, stop), so it
- * must be the last thing that the backend's event handler does.
+ * which may call back into the backend (all but create and start) and even
+ * destroy it, so it must be the last thing that its event handler does.
  */
 void sn_backend_batch_begin(SnVolume *vol);
 void sn_backend_batch_end(SnVolume *vol);

@@ -51,7 +51,8 @@ enum {
  * Data ends in errno terms: -EIO medium or transport error, -ENOSPC far side
  * full, -EROFS write to a read-only volume, -EINVAL outside the volume or not
  * aligned, -EOPNOTSUPP operation not offered, -EILSEQ compare found a
- * difference, -ENODEV volume gone for good, -ETIMEDOUT fast-io-fail-tmo passed.
+ * difference, -ENODEV volume gone for good, -ETIMEDOUT fast-io-fail-tmo passed,
+ * or this request alone was left unanswered again and again (io-timeout).
  */
 struct SnIo {
     /* Set by the submitter, not changed by anybody while submitted. */
@@ -70,6 +71,9 @@ struct SnIo {
     unsigned state;
     unsigned parts;             /* of a split request: parts not completed */
     int ret;
+    unsigned timeouts;          /* connections that left it unanswered */
+    int64_t submitted;          /* when, ns */
+    int64_t sent;               /* to the backend, the last time, ns */
 
     /* Private to the backend while in flight. */
     uint64_t scratch[SN_IO_SCRATCH / sizeof(uint64_t)];
@@ -78,14 +82,16 @@ struct SnIo {
 typedef enum SnVolumeState {
     /*
      * First connection attempts. sn_volume_info() is not valid yet; requests
-     * may be submitted and wait.
+     * may be submitted and wait. The limits of LOST count from opening.
      */
     SN_VOLUME_CONNECTING,
     /* Requests flow. sn_volume_info() is valid from here on. */
     SN_VOLUME_READY,
     /*
      * The path is gone and is being brought back. Requests wait, those that
-     * were in flight are sent again, in order, when it is READY.
+     * were in flight are sent again, in order, when it is READY. After
+     * fast-io-fail-tmo they fail with -ETIMEDOUT, and new ones at once; after
+     * ctrl-loss-tmo the volume is FAILED.
      */
     SN_VOLUME_LOST,
     /* For good: every request fails with -ENODEV. Only closing helps. */
@@ -116,9 +122,25 @@ typedef struct SnVolumeInfo {
     uint8_t eui64[8];
 } SnVolumeInfo;
 
-/* Events of a volume, for the function that uses it. All must be set. */
+/*
+ * How long requests of one kind took, from sn_volume_submit() to complete():
+ * waiting for a lost path counts. Bucket 0 counts those under 1 us, bucket b
+ * those from 2^(b-1) up to 2^b us, the last one also everything longer.
+ */
+#define SN_LATENCY_BUCKETS 32
+typedef struct SnLatency {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t max_ns;
+    uint64_t buckets[SN_LATENCY_BUCKETS];
+} SnLatency;
+
+/*
+ * Events of a volume, for the function that uses it. All must be set. They, and
+ * complete() of a request, may submit, kick, cancel, and close the volume.
+ */
 typedef struct SnVolumeEvents {
-    /* The state changed. May close nothing; may submit and cancel. */
+    /* The state changed. */
     void (*state_changed)(void *opaque, SnVolumeState state);
     /* sn_volume_info() changed while READY (resize, read-only). */
     void (*info_changed)(void *opaque);
@@ -142,7 +164,13 @@ typedef struct SnVolumeConfig {
  */
 SnVolume *sn_volume_open(const SnVolumeConfig *config, GError **err);
 
-/* Drops the connection and frees. No request may be submitted any more. */
+/*
+ * Drops the connection and frees. Every request must be complete or cancelled
+ * before. May be called from complete() and from every event; none comes
+ * afterwards, and @vol must not be used any more. From state_changed() the
+ * connection itself is dropped only in the loop's next pass, as the backend is
+ * on the stack: config's net and loop have to live until then.
+ */
 void sn_volume_close(SnVolume *vol);
 
 SnVolumeState sn_volume_state(const SnVolume *vol);
@@ -156,6 +184,9 @@ const char *sn_volume_last_error(const SnVolume *vol);
 /* How often the path was lost and came back. */
 unsigned sn_volume_reconnects(const SnVolume *vol);
 
+/* Of requests that ended with 0; valid as long as the volume. */
+const SnLatency *sn_volume_latency(const SnVolume *vol, SnIoOp op);
+
 /*
  * Submits @io; the caller keeps ownership of the memory and must not touch it
  * until complete() or sn_io_cancel(). Requests of any length: what is longer
@@ -165,7 +196,10 @@ unsigned sn_volume_reconnects(const SnVolume *vol);
  */
 void sn_volume_submit(SnVolume *vol, SnIo *io);
 
-/* Ends a batch of submissions: now they have to leave. */
+/*
+ * Ends a batch of submissions: now they have to leave. A batch is short, since
+ * its requests share one look at the clock.
+ */
 void sn_volume_kick(SnVolume *vol);
 
 /* See rule 2 above. Only for a request that is submitted and not complete. */

@@ -16,6 +16,7 @@ static SbVolume *log_to;
 
 GString *sb_completed;
 bool sb_in_call;
+unsigned sb_destroyed;
 
 static SnBackend *be_create(const SnBackendConfig *config, GError **err)
 {
@@ -36,7 +37,9 @@ static void be_start(SnBackend *be)
 {
     g_assert_false(be->started);
     g_assert_false(be->ready);
+    g_assert_true(log_to->vol == be->vol);      /* it is not closed */
     be->started = true;
+    be->stopped = false;
     be->starts++;
 }
 
@@ -157,12 +160,14 @@ static void be_stop(SnBackend *be)
 {
     be->n = 0;
     be->ready = be->started = false;
+    be->stopped = true;
     be->stops++;
 }
 
 static void be_destroy(SnBackend *be)
 {
-    g_assert_cmpuint(be->stops, ==, 1);
+    g_assert_true(be->stopped);
+    sb_destroyed++;
     g_free(be);
 }
 
@@ -181,6 +186,7 @@ static void on_state_changed(void *opaque, SnVolumeState state)
 {
     SbVolume *v = opaque;
 
+    g_assert_nonnull(v->vol);
     g_assert_cmpint(sn_volume_state(v->vol), ==, state);
     g_string_append_c(v->states, "CRLF"[state]);
     if (v->on_state) {
@@ -190,12 +196,25 @@ static void on_state_changed(void *opaque, SnVolumeState state)
 
 static void on_info_changed(void *opaque)
 {
-    ((SbVolume *)opaque)->infos++;
+    SbVolume *v = opaque;
+
+    g_assert_nonnull(v->vol);
+    v->infos++;
+    if (v->on_info) {
+        v->on_info(v);
+    }
 }
 
 static void on_batch_done(void *opaque)
 {
-    ((SbVolume *)opaque)->batches++;
+    SbVolume *v = opaque;
+
+    g_assert_nonnull(v->vol);
+    g_assert_false(sb_in_call);
+    v->batches++;
+    if (v->on_batch) {
+        v->on_batch(v);
+    }
 }
 
 static const SnVolumeEvents events = {
@@ -285,9 +304,19 @@ SbVolume *sb_open_ready(void)
     return v;
 }
 
-void sb_close(SbVolume *v)
+void sb_close_volume(SbVolume *v)
 {
     sn_volume_close(v->vol);
+    v->vol = NULL;
+}
+
+void sb_close(SbVolume *v)
+{
+    if (v->vol) {
+        sb_close_volume(v);
+    } else {
+        test_loop_run_bhs(v->loop);
+    }
     sb_free(v);
 }
 

@@ -21,6 +21,7 @@ struct SnBackend {
     SnVolume *vol;
     bool started;               /* start() was called and is not answered */
     bool ready;
+    bool stopped;               /* and not started since */
     SnIo *ios[SB_MAX_IN_FLIGHT];        /* in order of submission */
     unsigned n;
     unsigned capacity;          /* refuses above this many */
@@ -43,6 +44,8 @@ typedef struct SbVolume {
     unsigned batches, infos;
     GString *log;               /* lines */
     void (*on_state)(struct SbVolume *v, SnVolumeState state);
+    void (*on_info)(struct SbVolume *v);
+    void (*on_batch)(struct SbVolume *v);
     void *opaque;
 } SbVolume;
 
@@ -52,7 +55,10 @@ SbVolume *sb_open(const char *url, GError **err);
 SbVolume *sb_open_real(const char *url, GError **err);
 /* Open, connected, with everything at its default. */
 SbVolume *sb_open_ready(void);
+/* Closes, when that has not happened yet, and frees. Nothing may be left. */
 void sb_close(SbVolume *v);
+/* From inside a callback: only closes the volume. */
+void sb_close_volume(SbVolume *v);
 
 void sb_ready(SbVolume *v);
 void sb_lost(SbVolume *v, bool permanent);
@@ -77,6 +83,8 @@ void sb_expect_completed(const char *names);
 extern GString *sb_completed;
 /* No complete() may come now. */
 extern bool sb_in_call;
+/* How many backends were destroyed. */
+extern unsigned sb_destroyed;
 
 /* A request with its memory. */
 typedef struct TestIo {

@@ -159,8 +159,10 @@ static const BadUrl bad_urls[] = {
       "possible here" },
     { "x://h/a%0Ab", "path \"a%0Ab\": control characters such as %0A are not "
       "possible here" },
-    { "x://h?k=%00", "k \"%00\": control characters such as %00 are not "
-      "possible here" },
+    { "x://h?k=%00", "parameter \"k\", value \"%00\": control characters "
+      "such as %00 are not possible here" },
+    { "x://h?%ff=%00", "parameter \"%ff\", value \"%00\": control "
+      "characters such as %00 are not possible here" },
     { "x://h?%00=1", "parameter name \"%00\": control characters such as %00 "
       "are not possible here" },
     { "x://h/a b", "character 8 is not allowed in a URL; write it as %20" },

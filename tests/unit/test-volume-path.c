@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "scripted-backend.h"
+#include "smartnic/trace.h"
 
 static void test_connect(void)
 {
@@ -171,7 +172,6 @@ static void test_other_disk(void)
     g_assert_cmpstr(sn_volume_last_error(v->vol), ==,
                     "another disk answers under this URL");
     g_assert_cmpuint(v->be->stops, ==, 1);
-    v->be->stops = 0;           /* the one at the end is counted anew */
     sb_expect_in_flight(v, "");
 
     /* The right one comes back, with another size, which may be. */
@@ -215,19 +215,75 @@ static void test_flapping(void)
     sb_close(v);
 }
 
-static void test_flapping_log(void)
+/*
+ * An hour with a loss every @seconds. There are few lines, and what is told
+ * last is how it is: a return is told exactly when its loss was.
+ */
+static void flap_for_an_hour(unsigned seconds, unsigned max_losses_told)
 {
     SbVolume *v = sb_open_ready();
+    int64_t end = sn_loop_now(v->loop) + 3600 * SN_NS_PER_S;
+    g_auto(GStrv) lines = NULL;
+    unsigned n = 0;
 
-    for (int i = 0; i < 100; i++) {
+    for (unsigned i = 0; sn_loop_now(v->loop) < end; i++) {
         sb_lost(v, false);
         while (!v->be->started) {
             test_loop_advance(v->loop, 100 * SN_NS_PER_MS);
         }
+        test_loop_advance(v->loop, i % 5 * 150 * SN_NS_PER_MS);
         sb_ready(v);
+        test_loop_advance(v->loop, seconds * SN_NS_PER_S);
     }
-    g_assert_cmpuint(log_lines(v), >=, 2);
-    g_assert_cmpuint(log_lines(v), <, 50);
+    lines = g_strsplit(v->log->str, "\n", -1);
+    for (; *lines[n]; n++) {
+        g_assert_nonnull(strstr(lines[n], n % 2 ? "I volume v0: reconnected"
+                                                : "W volume v0: connection "
+                                                  "lost: the cable broke"));
+    }
+    g_assert_cmpuint(n % 2, ==, 0);
+    g_assert_cmpuint(n / 2, >=, 2);
+    g_assert_cmpuint(n / 2, <=, max_losses_told);
+    sb_close(v);
+}
+
+static void test_flapping_log(void)
+{
+    flap_for_an_hour(1, 70);
+    flap_for_an_hour(7, 70);
+    flap_for_an_hour(59, 61);
+    flap_for_an_hour(600, 6);
+}
+
+/* With everything that there can be lines about. */
+static void test_log_flood(void)
+{
+    SbVolume *v = sb_open("scripted://?fast-io-fail-tmo=0&io-timeout=1", NULL);
+    TestIo *t = NULL;
+
+    for (unsigned i = 0; i < 3600; i++) {
+        test_loop_advance(v->loop, SN_NS_PER_S);
+        if (v->be->started && i % 3) {
+            v->info.size = (500 + i % 2) * SB_BLOCK;
+            v->info.read_only = i % 4 / 2;
+            sb_ready(v);
+        } else if (v->be->started) {
+            sb_lost(v, false);
+        }
+        if (t && t->completions) {
+            tio_free(t);
+            t = NULL;
+        }
+        if (!t) {
+            t = tio_submit_new(v, 'a', SN_IO_READ, 0, 1);
+            sb_kick(v);
+        }
+    }
+    tio_cancel_free(t);
+    g_test_message("%u lines in an hour", log_lines(v));
+    /* Each kind one in a minute, after ten at the beginning. */
+    g_assert_cmpuint(log_lines(v), <, 6 * 71);
+    g_string_truncate(sb_completed, 0);
     sb_close(v);
 }
 
@@ -400,6 +456,69 @@ static void test_info_changed(void)
     sb_close(v);
 }
 
+/* What a person has to know about a change, when ready and when back. */
+static void test_info_log(void)
+{
+    SbVolume *v = sb_open_ready();
+
+    g_assert_cmpstr(v->log->str, ==, "");
+    v->info.size = 100 * SB_BLOCK;
+    sn_backend_info_changed(v->vol, &v->info);
+    sn_backend_info_changed(v->vol, &v->info);
+    v->info.read_only = true;
+    sn_backend_info_changed(v->vol, &v->info);
+    g_assert_cmpstr(v->log->str, ==,
+                    "I volume v0: resized from 524288 to 51200 bytes\n"
+                    "I volume v0: read-only now\n");
+    g_string_truncate(v->log, 0);
+    v->info.size = 200 * SB_BLOCK;
+    v->info.read_only = false;
+    sb_flap(v);
+    g_assert_cmpstr(v->log->str, ==,
+                    "W volume v0: connection lost: the cable broke; "
+                    "reconnecting\n"
+                    "I volume v0: reconnected after 2.0 s\n"
+                    "I volume v0: resized from 51200 to 102400 bytes\n"
+                    "I volume v0: writable now\n");
+    sb_close(v);
+}
+
+static GString *traced;
+
+static void on_trace(const char *line)
+{
+    const char *name = line + strcspn(line, "_") + 1;
+
+    g_string_append_len(traced, name, strcspn(name, " "));
+    g_string_append_c(traced, ' ');
+}
+
+/* What happened can be followed. */
+static void test_trace(void)
+{
+    SbVolume *v;
+    TestIo *a;
+
+    traced = g_string_new(NULL);
+    sn_trace_set_func(on_trace);
+    g_assert_cmpuint(sn_trace_enable("volume_*"), ==, 9);
+    v = sb_open("scripted://?fast-io-fail-tmo=1&io-timeout=1", NULL);
+    sb_run(v);
+    sb_ready(v);
+    a = tio_write_new(v, 'a', 1);
+    tio_cancel_free(tio_write_new(v, 'b', 1));
+    test_loop_advance(v->loop, 3 * SN_NS_PER_S);
+    tio_expect(a, -ETIMEDOUT);
+    sb_close(v);
+    g_assert_cmpstr(traced->str, ==,
+                    "volume_start volume_info volume_state "
+                    "volume_io_submit volume_io_submit volume_io_cancel "
+                    "volume_io_timeout volume_requeue volume_state "
+                    "volume_start volume_fast_fail volume_io_complete ");
+    sn_trace_set_func(NULL);
+    g_string_free(traced, true);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -409,10 +528,14 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-path/other-disk", test_other_disk);
     g_test_add_func("/volume-path/flapping", test_flapping);
     g_test_add_func("/volume-path/flapping-log", test_flapping_log);
+    g_test_add_func("/volume-path/log-flood", test_log_flood);
     g_test_add_func("/volume-path/reconnect-delay", test_reconnect_delay);
     g_test_add_func("/volume-path/lost-twice", test_lost_twice);
     g_test_add_func("/volume-path/failed", test_failed);
     g_test_add_func("/volume-path/submit-in-event", test_submit_in_event);
     g_test_add_func("/volume-path/info-changed", test_info_changed);
+    g_test_add_func("/volume-path/info-log", test_info_log);
+    /* Last: nothing switches the events off again. */
+    g_test_add_func("/volume-path/trace", test_trace);
     return g_test_run();
 }
