@@ -7,6 +7,8 @@
  */
 #include "qemu/osdep.h"
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "qobject/qnum.h"
 #include "standard-headers/linux/pci_regs.h"
 #include "standard-headers/linux/virtio_net.h"
 
@@ -214,7 +216,7 @@ static const struct {
     { DEVICE(",volume=mem://"), { "size" } },
     { DEVICE(",volume=mem://?size=much"), { "size", "much" } },
     { DEVICE(",volume=mem://?size=1M&color=red"), { "color" } },
-    { DEVICE(",volume=nvme+tcp://10.0.0.9"), { "nvme+tcp" } },
+    { DEVICE(",volume=nvme+tcp://10.0.0.9/vol0"), { "nqn." } },
     { DEVICE(",volume=nvme+tcp://10.0.0.9:99999/nqn.x:y"), { "99999" } },
 };
 
@@ -340,6 +342,44 @@ static void test_counters(void)
     machine_stop(&m);
 }
 
+/* Every request that counts is in one bin of the histogram. */
+static void check_latency(Machine *m, const char *property)
+{
+    QDict *rsp = qtest_qmp(m->qts, "{ 'execute': 'qom-get', 'arguments': "
+                           "{ 'path': %s, 'property': %s } }",
+                           CARD_PATH "/storage", property);
+    QDict *lat = qdict_get_qdict(rsp, "return");
+    uint64_t sum = 0;
+    QListEntry *e;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(lat, "bins"), e) {
+        sum += qnum_get_uint(qobject_to(QNum, qlist_entry_obj(e)));
+    }
+    g_assert_cmpuint(qdict_get_int(lat, "count"), ==, sum);
+    g_assert_cmpuint(qdict_get_int(lat, "max-ns"), <=,
+                     qdict_get_int(lat, "sum-ns"));
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(lat, "bins")), ==,
+                     qlist_size(qdict_get_qlist(lat, "boundaries-us")) + 1);
+    qobject_unref(rsp);
+}
+
+static void test_volume_figures(void)
+{
+    Machine m;
+    Disk disk;
+
+    machine_start(&m, CARD_DISK(""));
+    disk_open(&disk, &m, STORAGE_DEVFN);
+    disk_assert_works(&disk);
+    check_latency(&m, "volume-latency-read");
+    check_latency(&m, "volume-latency-write");
+    check_latency(&m, "volume-latency-flush");
+    g_assert_cmpuint(machine_get_uint(&m, CARD_PATH "/storage",
+                                      "volume-reconnects"), ==, 0);
+    disk_close(&disk);
+    machine_stop(&m);
+}
+
 /* Two cards get different addresses without being told. */
 static void test_default_macs(void)
 {
@@ -424,6 +464,7 @@ int main(int argc, char **argv)
     g_test_add_func("/card/refused-at-run-time", test_refused_at_run_time);
     g_test_add_func("/card/set-link", test_set_link);
     g_test_add_func("/card/counters", test_counters);
+    g_test_add_func("/card/volume-figures", test_volume_figures);
     g_test_add_func("/card/default-macs", test_default_macs);
     g_test_add_func("/card/qtree", test_qtree);
     g_test_add_func("/card/hotplug", test_hotplug);

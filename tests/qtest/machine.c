@@ -112,7 +112,7 @@ void machine_assert_alive(Machine *m)
 }
 
 /* A card's functions are told about too, so look for its own event. */
-static void wait_deleted(Machine *m, const char *id)
+void machine_wait_deleted(Machine *m, const char *id)
 {
     for (bool found = false; !found; ) {
         QDict *event = qtest_qmp_eventwait_ref(m->qts, "DEVICE_DELETED");
@@ -129,7 +129,7 @@ void machine_unplug(Machine *m, const char *id, unsigned slot)
 
     qtest_qmp_device_del_send(m->qts, id);
     qtest_outl(m->qts, eject, 1u << slot);
-    wait_deleted(m, id);
+    machine_wait_deleted(m, id);
 }
 
 char *machine_refusal(const char *fmt, ...)

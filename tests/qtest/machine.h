@@ -58,6 +58,9 @@ void machine_assert_alive(Machine *m);
  */
 void machine_unplug(Machine *m, const char *id, unsigned slot);
 
+/* Waits until QEMU says that device @id is gone. */
+void machine_wait_deleted(Machine *m, const char *id);
+
 /*
  * Runs QEMU with arguments that it has to refuse. Returns what it says about
  * it, which must be one line; the caller frees it.

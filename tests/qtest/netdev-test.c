@@ -403,6 +403,35 @@ static void test_link_down(void)
     cable_close(&c);
 }
 
+/*
+ * While the VM is stopped the netdev takes nothing, but the firmware's clock
+ * runs on. What it sends then (here: what it says whenever its link comes up)
+ * must not pile up, nor all leave when the VM continues.
+ */
+static void test_stopped(void)
+{
+    const unsigned limit = 64;
+    uint64_t sent;
+    Cable c;
+
+    cable_open(&c, PEER_STREAM, 0);
+    qtest_qmp_assert_success(c.m.qts, "{ 'execute': 'stop' }");
+    for (unsigned i = 0; i < 200; i++) {
+        qtest_qmp_assert_success(c.m.qts, "{ 'execute': 'set_link',"
+                                 "'arguments': { 'name': 'n0', 'up': %i } }",
+                                 i % 2);
+    }
+    g_assert_cmpuint(machine_get_uint(&c.m, "/machine/peripheral/nic0",
+                                      "uplink-tx-dropped"), >, 0);
+    sent = machine_get_uint(&c.m, "/machine/peripheral/nic0",
+                            "uplink-tx-frames");
+    g_assert_cmpuint(sent, <=, limit + 20);     /* some left before */
+    qtest_qmp_assert_success(c.m.qts, "{ 'execute': 'cont' }");
+    send_arp(&c, 0, fw_ip);
+    expect_arp_reply(&c);
+    cable_close(&c);
+}
+
 /* ---- the host function ---- */
 
 #define RX_BUFFERS 8
@@ -618,6 +647,7 @@ int main(int argc, char **argv)
     g_test_add_func("/netdev/vlan", test_vlan);
     g_test_add_func("/netdev/malformed", test_malformed);
     g_test_add_func("/netdev/link-down", test_link_down);
+    g_test_add_func("/netdev/stopped", test_stopped);
     g_test_add_func("/netdev/to-guest", test_to_guest);
     g_test_add_func("/netdev/from-guest", test_from_guest);
     g_test_add_func("/netdev/guest-spoofing", test_guest_spoofing);

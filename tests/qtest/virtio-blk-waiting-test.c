@@ -233,24 +233,112 @@ static void test_every_operation(void)
     close_all(&disk);
 }
 
-/* DMA stops when the guest takes bus mastering away; then a reset. */
+static void set_bus_master(Disk *disk, bool on)
+{
+    uint16_t cmd = qpci_config_readw(disk->pci->pdev, PCI_COMMAND);
+
+    qpci_config_writew(disk->pci->pdev, PCI_COMMAND,
+                       on ? cmd | PCI_COMMAND_MASTER
+                          : cmd & ~PCI_COMMAND_MASTER);
+}
+
+static void wait_no_answer_due(Disk *second)
+{
+    gint64 deadline = machine_deadline();
+
+    while (disk_status(second) == STATUS_NONE) {
+        g_assert_true(machine_before(deadline));
+    }
+}
+
+/*
+ * DMA stops when the guest takes bus mastering away: requests that would fail
+ * some time later do not. A second disk, which waits since after the first,
+ * tells when that time has come.
+ */
 static void test_bus_master(void)
 {
-    uint16_t cmd;
+    Machine m;
+    Disk disk, second;
+
+    machine_start(&m, TIMEOUT("500") CARD_UNREACHABLE
+                  "-netdev hubport,id=n1,hubid=0 -device smartnic-storage,"
+                  "netdev=n1,addr=5,ip=10.0.0.3/24,"
+                  "volume=nvme+tcp://10.0.0.9/nqn.2026-11.test:none");
+    disk_open(&disk, &m, STORAGE_DEVFN);
+    disk_open(&second, &m, QPCI_DEVFN(5, 2));
+    disk_start(&disk, 0, 1);
+    offer_requests(&disk);
+    set_bus_master(&disk, false);
+    disk_start(&second, 0, 1);
+    offer_requests(&second);
+    wait_no_answer_due(&second);
+    assert_waiting(&disk);
+    set_bus_master(&disk, true);
+    assert_waiting(&disk);
+    disk_start(&disk, 0, 1);            /* and works as after any reset */
+    offer_requests(&disk);
+    disk_wait(&disk, 0, 0);
+    g_assert_cmpuint(disk_status(&disk), ==, VIRTIO_BLK_S_IOERR);
+    disk_close(&second);
+    close_all(&disk);
+}
+
+/*
+ * Requests whose data is "the status register": what QEMU brings there when
+ * the requests fail, one after the other, is the reset that drops the others.
+ */
+static void test_reset_while_failing(bool stopped)
+{
+    uint64_t status;
     Machine m;
     Disk disk;
 
-    open_disk(&disk, &m);
-    offer_requests(&disk);
-    cmd = qpci_config_readw(disk.pci->pdev, PCI_COMMAND);
-    qpci_config_writew(disk.pci->pdev, PCI_COMMAND,
-                       cmd & ~PCI_COMMAND_MASTER);
-    machine_assert_alive(&m);
-    qpci_config_writew(disk.pci->pdev, PCI_COMMAND, cmd);
+    machine_start(&m, TIMEOUT("200") CARD_UNREACHABLE);
+    disk_open(&disk, &m, STORAGE_DEVFN);
     disk_start(&disk, 0, 1);
-    offer_requests(&disk);
-    assert_waiting(&disk);
+    g_assert_false(disk.pci->bar.is_io);
+    status = disk.pci->bar.addr + disk.pci->common_cfg_offset +
+        offsetof(struct virtio_pci_common_cfg, device_status);
+    disk_put_header(&disk, VIRTIO_BLK_T_IN, 0);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        unsigned d = i * 4;
+
+        disk_put_desc(&disk, 0, d, (Desc) { disk.header, 16,
+                                            VRING_DESC_F_NEXT, d + 1 });
+        disk_put_desc(&disk, 0, d + 1,
+                      (Desc) { status, 1,
+                               VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+                               d + 2 });
+        disk_put_desc(&disk, 0, d + 2,
+                      (Desc) { disk.buffer, SECTOR - 1,
+                               VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+                               d + 3 });
+        disk_put_desc(&disk, 0, d + 3, (Desc) { disk.status, 1,
+                                                VRING_DESC_F_WRITE });
+        disk_offer(&disk, 0, d);
+    }
+    if (stopped) {
+        qtest_qmp_assert_success(m.qts, "{ 'execute': 'stop' }");
+        g_usleep(300 * 1000);           /* the time that is over at `cont` */
+        qtest_qmp_assert_success(m.qts, "{ 'execute': 'cont' }");
+    }
+    for (gint64 end = machine_deadline(); disk_device_status(&disk) &
+         VIRTIO_CONFIG_S_DRIVER_OK; ) {
+        g_assert_true(machine_before(end));
+    }
+    disk_start(&disk, 0, 1);
     close_all(&disk);
+}
+
+static void test_reset_while_wait_is_over(void)
+{
+    test_reset_while_failing(false);
+}
+
+static void test_reset_while_continuing(void)
+{
+    test_reset_while_failing(true);
 }
 
 /* ACPI takes the card out of its slot. */
@@ -298,6 +386,10 @@ int main(int argc, char **argv)
     g_test_add_func("/waiting/stop-cont", test_stop_cont);
     g_test_add_func("/waiting/every-operation", test_every_operation);
     g_test_add_func("/waiting/bus-master", test_bus_master);
+    g_test_add_func("/waiting/reset-while-wait-is-over",
+                    test_reset_while_wait_is_over);
+    g_test_add_func("/waiting/reset-while-continuing",
+                    test_reset_while_continuing);
     g_test_add_func("/waiting/unplug", test_unplug);
     g_test_add_func("/waiting/quit", test_quit);
     return g_test_run();

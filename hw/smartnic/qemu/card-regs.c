@@ -82,8 +82,14 @@ static uint64_t regs_word(SnCard *card, hwaddr addr)
 
 static uint64_t regs_read(void *opaque, hwaddr addr, unsigned size)
 {
-    uint64_t word = regs_word(opaque, addr);
+    SnCard *card = opaque;
+    uint64_t word;
 
+    if (!card->sw) {
+        /* A processor that was on its way here when the card was unplugged. */
+        return UINT64_MAX;
+    }
+    word = regs_word(card, addr);
     return size == 8 ? word : extract64(word, (addr & 4) * 8, 32);
 }
 

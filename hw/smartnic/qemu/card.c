@@ -24,6 +24,8 @@
 
 #include "card.h"
 #include "loop.h"
+#include "mac-pool.h"
+#include "smartnic/trace.h"
 #include "virtio-blk-pci.h"
 
 /*
@@ -31,6 +33,11 @@
  * (QEMU's docs/specs/pci-ids.rst).
  */
 #define SN_CARD_DEVICE_ID 0x10f0
+
+SN_TRACE_EVENT(card_realize);
+SN_TRACE_EVENT(card_unplug);
+SN_TRACE_EVENT(card_unrealize);
+SN_TRACE_EVENT(card_link);
 
 /* ---- between the ports ---- */
 
@@ -53,6 +60,7 @@ static void uplink_link_changed(void *opaque, bool up)
 {
     SnCard *card = opaque;
 
+    sn_trace(card_link, "id=%s up=%d", card->name, up);
     for (unsigned i = 0; i < SN_CARD_PORTS; i++) {
         sn_switch_set_link(card->sw, sn_card_port(card, i), up);
     }
@@ -154,25 +162,36 @@ static bool parse_mac(const char *property, const char *text, MACAddr *mac,
                    "52:54:00:12:34:56", property, text);
         return false;
     }
-    qemu_macaddr_default_if_unset(mac);     /* takes it out of the pool */
     return true;
 }
 
-/* Both are read before one is taken from the pool, which must not be either. */
-static bool get_macs(SnCard *card, MACAddr *host, MACAddr *firmware,
-                     Error **errp)
+/* Each is taken once; a given one first, so that the pool does not give it. */
+static void take_macs(MACAddr *host, MACAddr *firmware)
 {
-    if (!parse_mac("mac", card->mac, host, errp) ||
-        !parse_mac("storage-mac", card->storage_mac, firmware, errp)) {
+    bool firmware_first = !buffer_is_zero(firmware, sizeof(*firmware));
+
+    qemu_macaddr_default_if_unset(firmware_first ? firmware : host);
+    qemu_macaddr_default_if_unset(firmware_first ? host : firmware);
+}
+
+static bool get_macs(SnCard *card, Error **errp)
+{
+    MACAddr host, firmware;
+
+    if (!parse_mac("mac", card->mac, &host, errp) ||
+        !parse_mac("storage-mac", card->storage_mac, &firmware, errp)) {
         return false;
     }
-    qemu_macaddr_default_if_unset(host);
-    qemu_macaddr_default_if_unset(firmware);
-    if (!memcmp(host, firmware, sizeof(*host))) {
+    take_macs(&host, &firmware);
+    if (!memcmp(&host, &firmware, sizeof(host))) {
         error_setg(errp, "mac and storage-mac are the same: the guest and "
                    "the firmware need one each");
+        sn_mac_give_back(&host);
+        sn_mac_give_back(&firmware);
         return false;
     }
+    card->conf.macaddr = host;          /* goes back with the uplink's NIC */
+    card->fw_mac = firmware;
     return true;
 }
 
@@ -243,12 +262,12 @@ static bool check_properties(SnCard *card, Error **errp)
     return false;
 }
 
-static bool make_firmware(SnCard *card, const MACAddr *mac, Error **errp)
+static bool make_firmware(SnCard *card, Error **errp)
 {
     g_autoptr(GError) err = NULL;
 
     card->fw = sn_fw_new(&(SnFirmwareConfig) {
-        .mac = mac->a,
+        .mac = card->fw_mac.a,
         .id = card->name,
         .ip = card->ip,
         .gateway = card->gateway,
@@ -272,23 +291,22 @@ static bool make_firmware(SnCard *card, const MACAddr *mac, Error **errp)
         .vlan = card->storage_vlan,
         .link_up = true,
     };
-    memcpy(card->fw_port.mac, mac->a, sizeof(mac->a));
+    memcpy(card->fw_port.mac, card->fw_mac.a, sizeof(card->fw_port.mac));
     sn_fw_set_tx_checksum(card->fw, sn_uplink_has_offload(card->uplink));
+    sn_fw_set_tx_segmentation(card->fw, sn_uplink_has_offload(card->uplink));
     return true;
 }
 
 static bool make_network(SnCard *card, Error **errp)
 {
     DeviceState *dev = DEVICE(card);
-    MACAddr fw_mac;
 
-    if (!find_netdev(card, errp) ||
-        !get_macs(card, &card->conf.macaddr, &fw_mac, errp)) {
+    if (!find_netdev(card, errp) || !get_macs(card, errp)) {
         return false;
     }
     card->sw = sn_switch_new(sn_qemu_loop());
     card->uplink = sn_uplink_new(dev, &card->conf, &uplink_events, card);
-    if (!make_firmware(card, &fw_mac, errp)) {
+    if (!make_firmware(card, errp)) {
         return false;
     }
     card->host = sn_host_port_new(card->host_name, card->uplink, &host_events,
@@ -301,12 +319,11 @@ static bool make_network(SnCard *card, Error **errp)
 }
 
 /*
- * A function of the card's slot; realized, or NULL with @errp. Takes the
- * reference of @func, and gives one back.
+ * Realizes @func as a function of the card's slot. Its reference belongs to the
+ * card already, also when this fails.
  */
-static DeviceState *make_function(SnCard *card, DeviceState *func,
-                                  const char *name, unsigned number,
-                                  Error **errp)
+static bool make_function(SnCard *card, DeviceState *func, const char *name,
+                          unsigned number, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(card);
 
@@ -318,25 +335,20 @@ static DeviceState *make_function(SnCard *card, DeviceState *func,
      * slot that knows function 0 already would refuse this one.
      */
     func->hotplugged = false;
-    if (!qdev_realize(func, BUS(pci_get_bus(pci)), errp)) {
-        object_unparent(OBJECT(func));
-        object_unref(OBJECT(func));
-        return NULL;
-    }
-    return func;
+    return qdev_realize(func, BUS(pci_get_bus(pci)), errp);
 }
 
 static bool make_net_function(SnCard *card, Error **errp)
 {
     DeviceState *net = qdev_new("virtio-net-pci");
 
+    card->net = net;
     qdev_prop_set_macaddr(net, "mac", card->conf.macaddr.a);
     /* Network boot is the uplink's business, not this card's. */
     qdev_prop_set_string(net, "romfile", "");
     object_property_set_str(OBJECT(net), "netdev", card->host_name,
                             &error_abort);
-    card->net = make_function(card, net, "net", SN_FUNCTION_NET, errp);
-    return card->net != NULL;
+    return make_function(card, net, "net", SN_FUNCTION_NET, errp);
 }
 
 static bool make_storage_function(SnCard *card, Error **errp)
@@ -346,7 +358,7 @@ static bool make_storage_function(SnCard *card, Error **errp)
     if (!card->volume) {
         return true;            /* a plain network card, or volumes later */
     }
-    blk = qdev_new(TYPE_SN_VIRTIO_BLK_PCI);
+    card->storage = blk = qdev_new(TYPE_SN_VIRTIO_BLK_PCI);
     SN_VIRTIO_BLK_PCI(blk)->vdev.net = sn_fw_net(card->fw);
     SN_VIRTIO_BLK_PCI(blk)->vdev.id = card->name;
     qdev_prop_set_string(blk, "volume", card->volume);
@@ -354,29 +366,29 @@ static bool make_storage_function(SnCard *card, Error **errp)
         qdev_prop_set_string(blk, "serial", card->serial);
     }
     qdev_prop_set_uint16(blk, "num-queues", card->num_queues);
-    if (!object_property_set_int(OBJECT(blk), "bootindex", card->bootindex,
-                                 errp)) {
-        object_unref(OBJECT(blk));
-        return false;
-    }
-    card->storage = make_function(card, blk, "storage", SN_FUNCTION_STORAGE,
-                                  errp);
-    return card->storage != NULL;
+    return object_property_set_int(OBJECT(blk), "bootindex", card->bootindex,
+                                   errp) &&
+           make_function(card, blk, "storage", SN_FUNCTION_STORAGE, errp);
 }
 
-static void destroy_function(DeviceState **func)
+/* They are gone for the guest and the user; the card keeps their references. */
+static void unplug_functions(SnCard *card)
 {
-    if (*func) {
-        object_unparent(OBJECT(*func));
-        object_unref(OBJECT(*func));
-        *func = NULL;
+    if (card->storage) {
+        object_unparent(OBJECT(card->storage));
+    }
+    if (card->net) {
+        object_unparent(OBJECT(card->net));
     }
 }
 
-static void destroy_functions(SnCard *card)
+static void free_functions(SnCard *card)
 {
-    destroy_function(&card->storage);
-    destroy_function(&card->net);
+    if (card->storage) {
+        sn_virtio_blk_close(&SN_VIRTIO_BLK_PCI(card->storage)->vdev);
+    }
+    g_clear_pointer(&card->storage, object_unref);
+    g_clear_pointer(&card->net, object_unref);
 }
 
 static void destroy_network(SnCard *card)
@@ -386,7 +398,11 @@ static void destroy_network(SnCard *card)
     }
     g_clear_pointer(&card->host, sn_host_port_free);
     g_clear_pointer(&card->fw, sn_fw_free);
-    g_clear_pointer(&card->uplink, sn_uplink_free);
+    if (card->uplink) {
+        sn_uplink_free(card->uplink);
+        card->uplink = NULL;
+        sn_mac_give_back(&card->fw_mac);
+    }
     g_clear_pointer(&card->sw, sn_switch_free);
     g_clear_pointer(&card->host_name, g_free);
     g_clear_pointer(&card->name, g_free);
@@ -408,11 +424,14 @@ static void card_realize(PCIDevice *pci, Error **errp)
     if (!make_network(card, errp) ||
         !make_net_function(card, errp) ||
         !make_storage_function(card, errp)) {
-        destroy_functions(card);
+        unplug_functions(card);
+        free_functions(card);
         destroy_network(card);
         return;
     }
     sn_card_regs_init(card);
+    sn_trace(card_realize, "id=%s netdev=%s storage=%s", card->name,
+             card->netdev, card->storage ? card->function : "none");
     uplink_link_changed(card, sn_uplink_port(card->uplink)->link_up);
 }
 
@@ -420,6 +439,8 @@ static void exit_bh(void *opaque)
 {
     SnCard *card = opaque;
 
+    sn_trace(card_unrealize, "id=%s", card->name);
+    free_functions(card);
     destroy_network(card);
     object_unref(OBJECT(card));
 }
@@ -427,13 +448,14 @@ static void exit_bh(void *opaque)
 /*
  * A guest can unplug the card from within anything that writes to memory, such
  * as the interrupt for a packet, which it directs at the slot's registers. So
- * the network, which may be on the stack now, goes later.
+ * the network and the volume, which may be on the stack now, go later.
  */
 static void card_exit(PCIDevice *pci)
 {
     SnCard *card = SN_CARD(pci);
 
-    destroy_functions(card);
+    sn_trace(card_unplug, "id=%s", card->name);
+    unplug_functions(card);
     object_ref(OBJECT(card));
     aio_bh_schedule_oneshot(qemu_get_aio_context(), exit_bh, card);
 }

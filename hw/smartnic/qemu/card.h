@@ -47,6 +47,7 @@ struct SnCard {
     char *name;                 /* the id, or made up */
     char *host_name;            /* of the host port's net client */
     NICConf conf;               /* the uplink's; its MAC is the guest's */
+    MACAddr fw_mac;             /* the firmware's, out of QEMU's pool */
     MemoryRegion regs;
 
     SnSwitch *sw;

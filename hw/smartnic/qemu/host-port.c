@@ -13,6 +13,7 @@
 #include "net/checksum.h"
 
 #include "host-port.h"
+#include "smartnic/gso.h"
 #include "vnet-hdr.h"
 
 #define MAX_FRAME_IOV 128
@@ -28,7 +29,8 @@ struct SnHostPort {
     NetClientState *nc;
     SnUplink *uplink;
     size_t vnet_hdr_len;        /* virtio-net's; 0: frames without header */
-    bool rx_csum;               /* the guest takes unfilled checksums */
+    /* What the guest takes: unfilled checksums, long TCP segments. */
+    bool rx_csum, rx_tso4, rx_tso6, rx_ecn;
     unsigned queued;            /* frames in virtio-net's queue */
     const SnHostPortEvents *events;
     void *opaque;
@@ -47,8 +49,8 @@ static void host_port_sent(NetClientState *nc, ssize_t ret)
 }
 
 /*
- * Fills the checksum that an earlier sender left to its receiver. Only the
- * firmware does that towards a guest that did not negotiate it.
+ * Fills the checksum that an earlier sender left to its receiver, for a guest
+ * that did not negotiate it.
  */
 static uint8_t *fill_checksum(const SnFrame *frame)
 {
@@ -65,41 +67,90 @@ static uint8_t *fill_checksum(const SnFrame *frame)
     return buf;
 }
 
+static bool send_frame(SnHostPort *hp, const struct iovec *data, unsigned cnt,
+                       const SnOffload *offload)
+{
+    struct virtio_net_hdr_v1_hash hdr = { };
+    struct iovec iov[MAX_FRAME_IOV + 1];
+    unsigned first = 0;
+
+    if (hp->queued >= MAX_QUEUED) {
+        return false;
+    }
+    if (hp->vnet_hdr_len) {
+        struct virtio_net_hdr_mrg_rxbuf h = sn_offload_to_vnet(offload);
+
+        memcpy(&hdr, &h, sizeof(h));
+        iov[first++] = (struct iovec) { &hdr, hp->vnet_hdr_len };
+    }
+    memcpy(iov + first, data, cnt * sizeof(*iov));
+    if (qemu_sendv_packet_async(hp->nc, iov, first + cnt,
+                                host_port_sent) == 0) {
+        hp->queued++;
+    }
+    return true;
+}
+
+/* Whether the guest takes this kind of long frame; only TCP's can be cut. */
+static bool guest_takes(const SnHostPort *hp, const SnOffload *offload)
+{
+    bool ecn = offload->gso_type & VIRTIO_NET_HDR_GSO_ECN;
+
+    switch (offload->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+    case VIRTIO_NET_HDR_GSO_TCPV4:
+        return hp->rx_tso4 && (hp->rx_ecn || !ecn);
+    case VIRTIO_NET_HDR_GSO_TCPV6:
+        return hp->rx_tso6 && (hp->rx_ecn || !ecn);
+    default:
+        return true;
+    }
+}
+
+/* Sends a long TCP frame as the segments that it was made of. */
+static bool send_cut(SnHostPort *hp, const SnFrame *frame)
+{
+    uint8_t head[SN_GSO_HEAD_MAX];
+    size_t got = iov_to_buf(frame->iov, frame->iovcnt, 0, head, sizeof(head));
+    bool sent = true;
+    SnGso gso;
+
+    if (!sn_gso_read(&gso, head, got, frame->len, &frame->offload)) {
+        return false;
+    }
+    for (unsigned i = 0; sent && i < sn_gso_parts(&gso); i++) {
+        size_t len = gso.head_len + sn_gso_payload(&gso, i);
+        g_autofree uint8_t *part = g_malloc(len);
+        struct iovec iov = { part, len };
+
+        sn_gso_header(&gso, i, head, part);
+        iov_to_buf(frame->iov, frame->iovcnt, gso.head_len + i * gso.step,
+                   part + gso.head_len, len - gso.head_len);
+        sn_gso_fill_checksum(&gso, part, len);
+        sent = send_frame(hp, &iov, 1, &(SnOffload) { });
+    }
+    return sent;
+}
+
 static bool host_port_deliver(SnPort *port, const SnFrame *frame)
 {
     SnHostPort *hp = container_of(port, SnHostPort, port);
     g_autofree uint8_t *filled = NULL;
-    struct virtio_net_hdr_v1_hash hdr = { };
-    struct iovec iov[MAX_FRAME_IOV + 1];
-    SnOffload offload = frame->offload;
-    unsigned cnt = 0;
 
-    if (frame->iovcnt > MAX_FRAME_IOV || hp->queued >= MAX_QUEUED) {
+    if (frame->iovcnt > MAX_FRAME_IOV) {
         return false;
     }
-    if ((offload.flags & SN_OFFLOAD_NEEDS_CSUM) && !hp->rx_csum) {
-        if (offload.gso_type) {
-            return false;       /* the uplink was told not to send these */
-        }
-        filled = fill_checksum(frame);
-        offload = (SnOffload) { };
+    if (!guest_takes(hp, &frame->offload)) {
+        return send_cut(hp, frame);
     }
-    if (hp->vnet_hdr_len) {
-        struct virtio_net_hdr_mrg_rxbuf h = sn_offload_to_vnet(&offload);
-
-        memcpy(&hdr, &h, sizeof(h));
-        iov[cnt++] = (struct iovec) { &hdr, hp->vnet_hdr_len };
+    if (hp->rx_csum || !frame->offload.flags) {
+        return send_frame(hp, frame->iov, frame->iovcnt, &frame->offload);
     }
-    if (filled) {
-        iov[cnt++] = (struct iovec) { filled, frame->len };
-    } else {
-        memcpy(&iov[cnt], frame->iov, frame->iovcnt * sizeof(*iov));
-        cnt += frame->iovcnt;
+    if (!(frame->offload.flags & SN_OFFLOAD_NEEDS_CSUM)) {
+        return send_frame(hp, frame->iov, frame->iovcnt, &(SnOffload) { });
     }
-    if (qemu_sendv_packet_async(hp->nc, iov, cnt, host_port_sent) == 0) {
-        hp->queued++;
-    }
-    return true;
+    filled = fill_checksum(frame);
+    return send_frame(hp, &(struct iovec) { filled, frame->len }, 1,
+                      &(SnOffload) { });
 }
 
 static const SnPortOps host_port_ops = {
@@ -178,8 +229,9 @@ static bool host_port_has_uso(NetClientState *nc)
 }
 
 /*
- * What the guest takes is what the uplink may deliver: the firmware takes
- * everything, so the guest's set is the common one.
+ * The uplink delivers long TCP frames whatever the guest takes, because the
+ * firmware does, and storage traffic is to be fast before the guest has a
+ * driver, too. UDP's cannot be cut again, so they come only if the guest asks.
  */
 static void host_port_set_offload(NetClientState *nc, int csum, int tso4,
                                   int tso6, int ecn, int ufo, int uso4,
@@ -188,8 +240,10 @@ static void host_port_set_offload(NetClientState *nc, int csum, int tso4,
     SnHostPort *hp = nc_to_host_port(nc);
 
     hp->rx_csum = csum;
-    qemu_set_offload(sn_uplink_peer(hp->uplink), csum, tso4, tso6, ecn, ufo,
-                     uso4, uso6);
+    hp->rx_tso4 = tso4;
+    hp->rx_tso6 = tso6;
+    hp->rx_ecn = ecn;
+    sn_uplink_set_udp_offload(hp->uplink, ufo, uso4, uso6);
 }
 
 static NetClientInfo host_port_info = {

@@ -17,6 +17,7 @@
 
 #include "card.h"
 #include "smartnic/log.h"
+#include "trace.h"
 #include "virtio-blk-pci.h"
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
@@ -70,6 +71,32 @@ static void log_to_qemu(SnLogLevel level, const char *line)
     }
 }
 
+/* In the environment, patterns have commas between them. */
+static void trace_from_environment(void)
+{
+    const char *text = getenv("SMARTNIC_TRACE");
+    g_auto(GStrv) patterns = g_strsplit(text ? text : "", ",", -1);
+
+    for (char **p = patterns; *p; p++) {
+        if (**p) {
+            sn_qemu_trace(*p);
+        }
+    }
+}
+
+/* QEMU gives `-plugin smartnic.so,name=value` as "name=value". */
+static void read_arguments(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (!g_str_has_prefix(argv[i], "trace=")) {
+            fprintf(stderr, "smartnic: argument \"%s\" is not known: the "
+                    "plugin takes trace=PATTERN\n", argv[i]);
+            exit(1);
+        }
+        sn_qemu_trace(argv[i] + strlen("trace="));
+    }
+}
+
 static bool registered;
 
 static void register_types(void)
@@ -92,6 +119,7 @@ static void __attribute__((constructor)) preloaded(void)
     if (preload && strstr(preload, "smartnic") &&
         check_version() == HOST_MATCHES) {
         register_types();
+        trace_from_environment();
     }
 }
 
@@ -99,12 +127,12 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
                                            const qemu_info_t *info,
                                            int argc, char **argv)
 {
-    if (registered) {
-        return 0;               /* preloaded as well */
+    if (!registered) {          /* else preloaded as well */
+        if (check_version() != HOST_MATCHES) {
+            return -1;
+        }
+        register_types();
     }
-    if (check_version() != HOST_MATCHES) {
-        return -1;
-    }
-    register_types();
+    read_arguments(argc, argv);
     return 0;
 }

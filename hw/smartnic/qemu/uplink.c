@@ -6,17 +6,29 @@
  * short because the host function stops sending while it is not empty, and
  * TCP's window bounds the firmware.
  *
+ * But the firmware's clock runs on: towards a netdev that takes nothing for
+ * long, or of a VM that is stopped, what it adds is old data once more and one
+ * attempt to connect after the other. So beyond what windows can fill, and
+ * soon in a stopped VM, frames are dropped and counted: the oldest ones in the
+ * queue are those that bring a connection on when they can leave.
+ *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
 
+#include "system/runstate.h"
+
 #include "uplink.h"
 #include "vnet-hdr.h"
 
 /* Frames are built from few pieces: headers and the pages of one write. */
 #define MAX_FRAME_IOV 128
+
+/* In frames. The first is more than two full windows of TCP at 1500 bytes. */
+#define MAX_QUEUED_RUNNING 4096
+#define MAX_QUEUED_STOPPED 64
 
 struct SnUplink {
     SnPort port;
@@ -41,6 +53,12 @@ static void uplink_sent(NetClientState *nc, ssize_t ret)
     }
 }
 
+static bool queue_full(SnUplink *up)
+{
+    return up->queued >= (runstate_is_running() ? MAX_QUEUED_RUNNING
+                                                : MAX_QUEUED_STOPPED);
+}
+
 static bool uplink_deliver(SnPort *port, const SnFrame *frame)
 {
     SnUplink *up = port_to_uplink(port);
@@ -48,7 +66,7 @@ static bool uplink_deliver(SnPort *port, const SnFrame *frame)
     struct iovec iov[MAX_FRAME_IOV + 1];
     unsigned cnt = 0;
 
-    if (frame->iovcnt > MAX_FRAME_IOV) {
+    if (frame->iovcnt > MAX_FRAME_IOV || queue_full(up)) {
         return false;
     }
     if (up->has_vnet_hdr) {
@@ -135,6 +153,7 @@ SnUplink *sn_uplink_new(DeviceState *dev, NICConf *conf,
     if (up->has_vnet_hdr) {
         qemu_set_vnet_hdr_len(peer, SN_VNET_HDR_LEN);
     }
+    sn_uplink_set_udp_offload(up, false, false, false);
     up->port.link_up = !qemu_get_queue(up->nic)->link_down;
     return up;
 }
@@ -161,6 +180,14 @@ NetClientState *sn_uplink_peer(SnUplink *up)
 bool sn_uplink_has_offload(SnUplink *up)
 {
     return up->has_vnet_hdr;
+}
+
+void sn_uplink_set_udp_offload(SnUplink *up, bool ufo, bool uso4, bool uso6)
+{
+    if (up->has_vnet_hdr) {
+        qemu_set_offload(sn_uplink_peer(up), true, true, true, true, ufo,
+                         uso4, uso6);
+    }
 }
 
 bool sn_uplink_busy(SnUplink *up)

@@ -38,6 +38,11 @@ SnPort *sn_uplink_port(SnUplink *up);
 NetClientState *sn_uplink_peer(SnUplink *up);
 /* Frames pass with offload state (checksums to be filled, large segments). */
 bool sn_uplink_has_offload(SnUplink *up);
+/*
+ * Which long UDP frames it delivers; none at first. Long TCP frames come
+ * always, where it has offload at all. Harmless without.
+ */
+void sn_uplink_set_udp_offload(SnUplink *up, bool ufo, bool uso4, bool uso6);
 /* Frames wait in the netdev's queue: stop giving it more if possible. */
 bool sn_uplink_busy(SnUplink *up);
 /* can_receive() would say yes again. */

@@ -13,6 +13,7 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "hw/pci/msix.h"
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-pci.h"
 #include "standard-headers/linux/virtio_pci.h"
@@ -32,11 +33,33 @@ static uint64_t common_read(void *opaque, hwaddr addr, unsigned size)
     return val;
 }
 
+/*
+ * On a PC, messages to this range are interrupts, whatever else a guest maps
+ * there (Intel SDM volume 3, section 11.11.1), and INTx is a wire.
+ */
+static bool interrupt_is_direct(SnVirtioBlk *s, unsigned queue)
+{
+    SnVirtioBlkPci *dev = container_of(s, SnVirtioBlkPci, vdev);
+    PCIDevice *pci = PCI_DEVICE(dev);
+    uint16_t vector = virtio_queue_vector(VIRTIO_DEVICE(s), queue);
+    MSIMessage msg;
+
+    if (!msix_enabled(pci) || vector == VIRTIO_NO_VECTOR) {
+        return true;
+    }
+    if (vector >= msix_nr_vectors_allocated(pci)) {
+        return false;
+    }
+    msg = msix_get_message(pci, vector);
+    return (msg.address & ~0xfffffULL) == 0xfee00000;
+}
+
 static void virtio_blk_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 {
     SnVirtioBlkPci *dev = SN_VIRTIO_BLK_PCI(proxy);
     MemoryRegion *common = &proxy->common.mr;
 
+    dev->vdev.interrupt_is_direct = interrupt_is_direct;
     /* Legacy drivers neither wait for a reset nor know little endian. */
     virtio_pci_force_virtio_1(proxy);
     if (proxy->nvectors == DEV_NVECTORS_UNSPECIFIED) {
@@ -82,6 +105,7 @@ static void virtio_blk_pci_instance_init(Object *obj)
                                 TYPE_SN_VIRTIO_BLK);
     object_property_add_alias(obj, "bootindex", OBJECT(&dev->vdev),
                               "bootindex");
+    sn_virtio_blk_stats_alias(obj, OBJECT(&dev->vdev));
 }
 
 static const VirtioPCIDeviceTypeInfo virtio_blk_pci_type = {

@@ -28,12 +28,23 @@
 #include "system/system.h"
 
 #include "loop.h"
+#include "smartnic/trace.h"
 #include "virtio-blk.h"
 
 #define SECTOR 512
 
 /* What a firmware that does not wait for a reset sees: "large, to be seen". */
 #define PROVISIONAL_SECTORS (2ULL * TiB / SECTOR)
+
+SN_TRACE_EVENT(virtio_blk_request);
+SN_TRACE_EVENT(virtio_blk_complete);
+SN_TRACE_EVENT(virtio_blk_drop);
+SN_TRACE_EVENT(virtio_blk_config_changed);
+SN_TRACE_EVENT(virtio_blk_vm_state);
+SN_TRACE_EVENT(virtio_blk_reset);
+SN_TRACE_EVENT(virtio_blk_queue_reset);
+SN_TRACE_EVENT(virtio_blk_disabled);
+SN_TRACE_EVENT(virtio_blk_wait_over);
 
 struct SnVirtioBlkReq {
     VirtQueueElement elem;      /* must be first: virtqueue_pop() */
@@ -54,10 +65,16 @@ static void mark_notify(SnVirtioBlk *s, VirtQueue *vq)
     set_bit(virtio_get_queue_index(vq), (unsigned long *)s->notify);
 }
 
+/* What completes a request may unplug the function, see req_complete(). */
+static bool is_plugged(SnVirtioBlk *s)
+{
+    return s->notify_bh != NULL;
+}
+
 /*
- * From a bottom half of its own: an interrupt is a write to an address of the
- * guest's choice, which may reset or unplug the function, so neither the volume
- * nor the virtqueues' code may be on the stack.
+ * From a bottom half of its own: an interrupt may be a write to an address of
+ * the guest's choice, which may reset or unplug the function, so neither the
+ * volume nor the virtqueues' code may be on the stack.
  */
 static void notify_bh(void *opaque)
 {
@@ -71,7 +88,7 @@ static void notify_bh(void *opaque)
         s->notify_config = false;
         virtio_notify_config(vdev);
     }
-    for (unsigned i = 0; s->vol && i < s->num_queues; i++) {
+    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
         if (test_and_clear_bit(i, (unsigned long *)s->notify)) {
             virtio_notify(vdev, virtio_get_queue(vdev, i));
         }
@@ -80,11 +97,17 @@ static void notify_bh(void *opaque)
 
 static void notify_guest(SnVirtioBlk *s)
 {
-    sn_qemu_loop()->bh_schedule(s->notify_bh);
+    if (is_plugged(s)) {
+        sn_qemu_loop()->bh_schedule(s->notify_bh);
+    }
 }
 
 static void notify_config(SnVirtioBlk *s)
 {
+    sn_trace(virtio_blk_config_changed, "id=%s state=%s size=%" PRIu64
+             " read-only=%d", s->id,
+             sn_volume_state_name(sn_volume_state(s->vol)),
+             sn_volume_info(s->vol)->size, sn_volume_info(s->vol)->read_only);
     s->notify_config = true;
     notify_guest(s);
 }
@@ -109,6 +132,7 @@ static void cancel_io(SnVirtioBlkReq *req)
  */
 static void req_drop(SnVirtioBlkReq *req)
 {
+    sn_trace(virtio_blk_drop, "id=%s req=%p", req->dev->id, req);
     QTAILQ_REMOVE(&req->dev->reqs, req, next);
     cancel_io(req);
     req_restore(req);
@@ -123,12 +147,16 @@ static void req_complete(SnVirtioBlkReq *req, uint8_t status)
     unsigned in_num = req->elem.in_num;
     size_t in_len;
 
+    sn_trace(virtio_blk_complete, "id=%s req=%p status=%u", s->id, req,
+             status);
     req_restore(req);
     in_len = iov_size(in, in_num);
     iov_from_buf(in, in_num, in_len - 1, &status, 1);
     /*
      * Out of the list first: unmapping writes bounced data, which a guest can
-     * direct at the status register, and a reset drops what is in the list.
+     * direct at the status register, and a reset drops what is in the list. It
+     * can unplug the card as well. So whoever completes a request must not
+     * know another one afterwards.
      */
     QTAILQ_REMOVE(&s->reqs, req, next);
     /* All of it, or the status at its end would not be written back. */
@@ -168,8 +196,8 @@ bool sn_virtio_blk_must_wait(SnVirtioBlk *s)
 {
     int64_t now = sn_loop_now(sn_qemu_loop());
 
-    if (!s->vol || !never_ready(s)) {
-        return false;
+    if (!is_plugged(s) || !never_ready(s)) {
+        return false;           /* unplugged, or nothing to wait for */
     }
     if (!s->wait_until) {
         s->wait_until = now + s->ready_timeout * SN_NS_PER_MS;
@@ -197,12 +225,13 @@ static void req_submit(SnVirtioBlkReq *req)
 static void wait_over(void *opaque)
 {
     SnVirtioBlk *s = opaque;
-    SnVirtioBlkReq *req, *tmp;
+    SnVirtioBlkReq *req;
 
     if (!never_ready(s) || !runstate_is_running()) {
         return;                 /* a stopped VM sees it when it continues */
     }
-    QTAILQ_FOREACH_SAFE(req, &s->reqs, next, tmp) {
+    sn_trace(virtio_blk_wait_over, "id=%s", s->id);
+    while ((req = QTAILQ_FIRST(&s->reqs))) {
         cancel_io(req);
         req_complete(req, VIRTIO_BLK_S_IOERR);
     }
@@ -298,6 +327,9 @@ static void start_request(SnVirtioBlkReq *req,
     uint32_t type = le32_to_cpu(hdr->type);
     uint64_t sector = le64_to_cpu(hdr->sector);
 
+    sn_trace(virtio_blk_request, "id=%s req=%p queue=%d type=%u sector=%" PRIu64
+             " len=%zu", req->dev->id, req, virtio_get_queue_index(req->vq),
+             type, sector, iov_size(req->data, req->data_cnt));
     switch (type) {
     case VIRTIO_BLK_T_IN:
     case VIRTIO_BLK_T_OUT:
@@ -354,7 +386,7 @@ static bool parse_request(SnVirtioBlkReq *req, struct virtio_blk_outhdr *hdr)
     return cut == 1;
 }
 
-/* Takes one element off the queue; false when there is none. */
+/* Takes one element off the queue; false when there is none, or no queue. */
 static bool handle_one(SnVirtioBlk *s, VirtQueue *vq)
 {
     struct virtio_blk_outhdr hdr;
@@ -370,14 +402,14 @@ static bool handle_one(SnVirtioBlk *s, VirtQueue *vq)
     QTAILQ_INSERT_TAIL(&s->reqs, req, next);
 
     if (!parse_request(req, &hdr)) {
+        req_drop(req);          /* first: the error raises an interrupt */
         virtio_error(VIRTIO_DEVICE(s),
                      "smartnic-virtio-blk: request without room for the "
                      "16-byte header or the status byte");
-        req_drop(req);
         return false;
     }
     start_request(req, &hdr);
-    return true;
+    return is_plugged(s);
 }
 
 static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
@@ -395,6 +427,9 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
         while (handle_one(s, vq)) {
             /* until the queue is empty or broken */
         }
+        if (!is_plugged(s)) {
+            return;
+        }
         if (quiet) {
             virtio_queue_set_notification(vq, 1);
         }
@@ -410,7 +445,7 @@ static void take_all(SnVirtioBlk *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
 
-    for (unsigned i = 0; i < s->num_queues; i++) {
+    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
         if ((vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
             virtio_queue_get_addr(vdev, i)) {
             handle_output(vdev, virtio_get_queue(vdev, i));
@@ -430,36 +465,71 @@ static void drop_requests(SnVirtioBlk *s, VirtQueue *vq)
     }
 }
 
+static SnVirtioBlkReq *first_held(SnVirtioBlk *s)
+{
+    SnVirtioBlkReq *req;
+
+    QTAILQ_FOREACH(req, &s->reqs, next) {
+        if (!req->submitted) {
+            return req;
+        }
+    }
+    return NULL;
+}
+
 static void vm_state_changed(void *opaque, bool running, RunState state)
 {
     SnVirtioBlk *s = opaque;
-    SnVirtioBlkReq *req, *tmp;
+    SnVirtioBlkReq *req;
 
-    QTAILQ_FOREACH_SAFE(req, &s->reqs, next, tmp) {
-        if (!running) {
+    sn_trace(virtio_blk_vm_state, "id=%s running=%d", s->id, running);
+    if (!running) {
+        QTAILQ_FOREACH(req, &s->reqs, next) {
             cancel_io(req);
-        } else if (!req->submitted) {
-            req_submit(req);
         }
+        return;
     }
-    if (running) {
-        take_all(s);
-        sn_volume_kick(s->vol);
-        notify_guest(s);
+    while ((req = first_held(s))) {
+        req_submit(req);
     }
+    take_all(s);
+    sn_volume_kick(s->vol);
+    notify_guest(s);
 }
 
 static void virtio_blk_reset(VirtIODevice *vdev)
 {
     SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
 
+    sn_trace(virtio_blk_reset, "id=%s", s->id);
     drop_requests(s, NULL);
     memset(s->notify, 0, sizeof(s->notify));
 }
 
+/*
+ * The guest took bus mastering away, which is how virtio-pci tells it, or its
+ * driver stopped without a reset. The pages of requests were mapped before, so
+ * nothing but letting go of them ends the writing.
+ */
+static void virtio_blk_set_status(VirtIODevice *vdev, uint8_t status)
+{
+    SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
+
+    if (!QTAILQ_EMPTY(&s->reqs) &&
+        (vdev->disabled ||
+         (vdev->status & ~status & VIRTIO_CONFIG_S_DRIVER_OK))) {
+        sn_trace(virtio_blk_disabled, "id=%s bus-master=%d", s->id,
+                 !vdev->disabled);
+        drop_requests(s, NULL);
+    }
+}
+
 static void virtio_blk_queue_reset(VirtIODevice *vdev, uint32_t index)
 {
-    drop_requests(SN_VIRTIO_BLK(vdev), virtio_get_queue(vdev, index));
+    SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
+
+    sn_trace(virtio_blk_queue_reset, "id=%s queue=%u", s->id, index);
+    drop_requests(s, virtio_get_queue(vdev, index));
 }
 
 /* ---- what the guest sees of the volume ---- */
@@ -577,9 +647,31 @@ static void volume_state_changed(void *opaque, SnVolumeState state)
     }
 }
 
+/*
+ * Interrupts that cannot come back to this function leave at once. The turn of
+ * the main loop before the bottom half is where a guest that polls, or its
+ * processor under TCG, would wait for the lock with its next request.
+ */
 static void volume_batch_done(void *opaque)
 {
-    notify_guest(opaque);
+    SnVirtioBlk *s = opaque;
+    bool later = false;
+
+    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
+        if (!test_bit(i, (unsigned long *)s->notify)) {
+            continue;
+        }
+        if (runstate_is_running() && s->interrupt_is_direct(s, i)) {
+            clear_bit(i, (unsigned long *)s->notify);
+            virtio_notify(VIRTIO_DEVICE(s),
+                          virtio_get_queue(VIRTIO_DEVICE(s), i));
+        } else {
+            later = true;
+        }
+    }
+    if (later) {
+        notify_guest(s);
+    }
 }
 
 static const SnVolumeEvents volume_events = {
@@ -649,29 +741,18 @@ static void virtio_blk_unrealize(DeviceState *dev)
 
     drop_requests(s, NULL);
     qemu_del_vm_change_state_handler(s->vmstate);
-    sn_volume_close(s->vol);
-    s->vol = NULL;
     sn_qemu_loop()->timer_free(s->wait_timer);
     sn_qemu_loop()->bh_free(s->notify_bh);
+    s->notify_bh = NULL;
     for (unsigned i = 0; i < s->num_queues; i++) {
         virtio_del_queue(vdev, i);
     }
     virtio_cleanup(vdev);
 }
 
-static char *get_volume_state(Object *obj, Error **errp)
+void sn_virtio_blk_close(SnVirtioBlk *s)
 {
-    SnVirtioBlk *s = SN_VIRTIO_BLK(obj);
-
-    return g_strdup(s->vol ? sn_volume_state_name(sn_volume_state(s->vol))
-                           : "closed");
-}
-
-static char *get_last_error(Object *obj, Error **errp)
-{
-    SnVirtioBlk *s = SN_VIRTIO_BLK(obj);
-
-    return g_strdup(s->vol ? sn_volume_last_error(s->vol) : "");
+    g_clear_pointer(&s->vol, sn_volume_close);
 }
 
 static void virtio_blk_instance_init(Object *obj)
@@ -680,8 +761,7 @@ static void virtio_blk_instance_init(Object *obj)
 
     device_add_bootindex_property(obj, &s->bootindex, "bootindex",
                                   "/disk@0,0", DEVICE(obj));
-    object_property_add_str(obj, "volume-state", get_volume_state, NULL);
-    object_property_add_str(obj, "volume-error", get_last_error, NULL);
+    sn_virtio_blk_stats_init(obj);
 }
 
 static const Property virtio_blk_properties[] = {
@@ -711,6 +791,7 @@ static void virtio_blk_class_init(ObjectClass *klass, void *data)
     vdc->unrealize = virtio_blk_unrealize;
     vdc->get_config = virtio_blk_get_config;
     vdc->get_features = virtio_blk_get_features;
+    vdc->set_status = virtio_blk_set_status;
     vdc->reset = virtio_blk_reset;
     vdc->queue_reset = virtio_blk_queue_reset;
 }

@@ -36,7 +36,12 @@ struct SnVirtioBlk {
     SnVirtioBlkReqList reqs;
     uint64_t notify[DIV_ROUND_UP(VIRTIO_QUEUE_MAX, 64)];
     bool notify_config;
-    SnBh *notify_bh;
+    SnBh *notify_bh;            /* NULL: unplugged, only the volume lives on */
+    /*
+     * Whether the interrupt of a queue goes to an interrupt controller, and not
+     * to memory or registers. Set by the transport before realize.
+     */
+    bool (*interrupt_is_direct)(SnVirtioBlk *s, unsigned queue);
     /*
      * Before the volume is READY for the first time, a reset is not reported
      * complete and requests wait, but only until this time (SnLoop's clock,
@@ -52,6 +57,19 @@ struct SnVirtioBlk {
  * function or sends a request, has to wait for it to become READY at all.
  */
 bool sn_virtio_blk_must_wait(SnVirtioBlk *s);
+
+/*
+ * Closes the volume of a function that is unrealized. A guest can unplug the
+ * function from within the completion of a request, with the volume's code on
+ * the stack, so this is for later, from the loop: the function has to live, and
+ * its network, until then. Harmless when nothing is open.
+ */
+void sn_virtio_blk_close(SnVirtioBlk *s);
+
+/* virtio-blk-stats.c: what the monitor can ask about the volume. */
+void sn_virtio_blk_stats_init(Object *obj);
+/* The same properties on @owner, whose part @obj is. */
+void sn_virtio_blk_stats_alias(Object *owner, Object *obj);
 
 void sn_virtio_blk_register_types(void);
 
