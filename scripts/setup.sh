@@ -2,10 +2,11 @@
 # Installs and unpacks all that building and testing need, from Debian's
 # packages only. A second run does nothing.
 #
-#   scripts/setup.sh [build|all]
+#   scripts/setup.sh [build|all|fuzz]
 #
 #   build  QEMU, compilers and libraries; QEMU's and lwIP's sources (default)
 #   all    also the machines and tools of the tests and the demo
+#   fuzz   also the compiler that has libFuzzer
 #
 # Environment: DEPS, where everything goes (default: .deps in the checkout).
 #
@@ -94,4 +95,10 @@ once lwip "$(. /etc/os-release; echo "$VERSION_CODENAME")" fetch_lwip
 if [ "$what" = all ]; then
     sn_apt_install "${test_packages[@]}"
     DEPS=$DEPS "$top/scripts/testbed.sh"
+fi
+
+if [ "$what" = fuzz ]; then
+    sn_apt_install clang
+    # libFuzzer comes apart from the compiler, under its version.
+    sn_apt_install "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 fi

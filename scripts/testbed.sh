@@ -20,11 +20,13 @@ root=$bed/root                  # the packages, unpacked
 tree=$bed/tree                  # what goes into the initramfs
 parts=$top/scripts/testbed
 
-packages=(busybox-static util-linux pciutils kmod e2fsprogs iperf3)
+packages=(busybox-static util-linux pciutils kmod e2fsprogs iperf3 nvme-cli)
 storage_modules=(virtio_pci virtio_net qemu_fw_cfg crc32c-intel null_blk
                  configfs nvmet nvmet-tcp)
 guest_modules=(virtio_pci virtio_net virtio_blk qemu_fw_cfg)
-programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim)
+# The kernel's own initiator; a job loads it, since few need it.
+initiator_modules=(crc32c-intel nvme-tcp)
+programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim nvme)
 fio_off=(numa rdma rados rbd http gfapi pmem libnfs tcmalloc libzbc xnvme dfs)
 
 # The libraries that packages need, at any distance
@@ -151,6 +153,7 @@ add_modules() {
     depmod -b "$from" "$kv"
     list_modules "$from" "$kv" "$to/storage" "${storage_modules[@]}"
     list_modules "$from" "$kv" "$to/guest" "${guest_modules[@]}"
+    list_modules "$from" "$kv" "$to/initiator" "${initiator_modules[@]}"
     cp "$(find "$root" -path "*boot/vmlinuz-$kv")" "$bed/vmlinuz"
 }
 
@@ -172,10 +175,14 @@ make_initramfs() {
     fi
     mkdir -p "$tree/usr/share/misc"
     find "$root" -type f -name pci.ids -exec cp {} "$tree/usr/share/misc/" \;
+    # Who the kernel's initiator says it is
+    echo nqn.2026-11.org.smartnic:guest >"$tree/etc/nvme/hostnqn"
+    echo 5a000000-0000-4000-8000-0000000000ff >"$tree/etc/nvme/hostid"
     add_modules
     install -m 755 "$parts/init.sh" "$tree/init"
     (cd "$tree" && find . | LC_ALL=C sort |
-     cpio -o -H newc -R 0:0 --quiet) >"$bed/initramfs.cpio"
+     cpio -o -H newc -R 0:0 --quiet) >"$bed/initramfs.new"
+    mv "$bed/initramfs.new" "$bed/initramfs.cpio"
 }
 
 key=$(cat "$0" "$parts"/* | sha256sum)

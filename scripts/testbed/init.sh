@@ -9,6 +9,7 @@
 #
 # A machine runs the script that it is given as fw_cfg file
 # opt/org.smartnic/job, and then powers off (guest) or serves on (storage).
+# A job that wants the kernel's own NVMe/TCP initiator says "load initiator".
 # Lines for whoever watches the serial port begin with "@@".
 #
 # Copyright (c) 2026 the smartnic-storage authors

@@ -37,14 +37,17 @@ class Bed:
         self._machines.append(machine)
         return machine
 
-    def _wire(self, end, kind):
+    def netdev(self, end, kind):
         """The -netdev of one end, 'storage' or 'guest', of the wire."""
         if kind == "stream":
             role = "server=on" if end == "storage" else \
                    "server=off,reconnect-ms=100"
             return (f"stream,id=n0,{role},addr.type=unix,"
                     f"addr.path={self.path('wire')}")
-        other = "guest" if end == "storage" else "storage"
+        if kind == "lossy":         # wire.LossyWire is in between
+            other = "wire-" + end
+        else:
+            other = "guest" if end == "storage" else "storage"
         return (f"dgram,id=n0,local.type=unix,local.path={self.path(end)},"
                 f"remote.type=unix,remote.path={self.path(other)}")
 
@@ -53,18 +56,18 @@ class Bed:
         machine = self.add(Machine.linux(
             "storage", f"sn.role=storage sn.ip={STORAGE_IP}/24 "
             f"sn.ip6=fd00:77::1/64 {cmdline}",
-            ["-netdev", self._wire("storage", wire), "-device",
+            ["-netdev", self.netdev("storage", wire), "-device",
              f"virtio-net-pci,netdev=n0,romfile=,mac={STORAGE_MAC}", *args],
             self.folder, memory=768, **kwargs))
         machine.wait_for("@@ STORAGE-READY")
         return machine
 
     def card_args(self, volume=VOLUME, card="", netdev=None, wire="stream",
-                  ip=f"{FIRMWARE_IP}/24"):
+                  ip=f"{FIRMWARE_IP}/24", place="addr=4"):
         """QEMU's arguments for a card."""
         return ["-plugin", PLUGIN,
-                "-netdev", netdev or self._wire("guest", wire), "-device",
-                f"smartnic-storage,id=nic0,netdev=n0,addr=4,mac={HOST_MAC},"
+                "-netdev", netdev or self.netdev("guest", wire), "-device",
+                f"smartnic-storage,id=nic0,netdev=n0,{place},mac={HOST_MAC},"
                 f"storage-mac={FIRMWARE_MAC},ip={ip}"
                 + (f",volume={volume}" if volume else "") + card]
 
@@ -95,6 +98,21 @@ verify() {  # verify DEVICE BLOCKSIZE SIZE [FIO OPTION]...
         >/run/fio.out 2>&1 || { cat /run/fio.out; fail "fio $_bs"; }
     say "VERIFIED $_bs"
 }
+verify_until_told() {  # until a line comes; arguments as for verify
+    say VERIFYING
+    (read -r _ </dev/ttyS0; touch /run/enough) &
+    until [ -e /run/enough ]; do
+        verify "$@" --randseed=$(date +%s)
+    done
+}
+"""
+
+# Shell for the storage machine: carries out the lines that come.
+OBEY = r"""
+say OBEYING
+while read -r line </dev/ttyS0; do
+    eval "$line" && say "DID $line" || say "FAILED $line"
+done
 """
 
 
@@ -108,6 +126,12 @@ class GuestTest(unittest.TestCase):
     def setUp(self):
         self.bed = Bed()
         self.addCleanup(self.bed.close)
+
+    def tell(self, storage, line):
+        """Has a storage machine with the job OBEY carry out a line."""
+        storage.write(line + "\n")
+        result = storage.wait_for("^@@ (DID|FAILED) ")
+        self.assertEqual(result.group(1), "DID", storage.report())
 
     def finish(self, guest, timeout=240):
         """The guest's job must end well, and QEMU in order."""

@@ -23,6 +23,10 @@ DEPS = os.environ.get("DEPS") or os.path.join(TOP, ".deps")
 KERNEL = os.path.join(DEPS, "testbed", "vmlinuz")
 INITRAMFS = os.path.join(DEPS, "testbed", "initramfs.cpio")
 
+# For Machine.own_memory(); of a machine with memory=512
+SHARED_RAM = ["-object", "memory-backend-memfd,id=ram,size=512M,share=on",
+              "-machine", "memory-backend=ram"]
+
 
 class MachineError(Exception):
     """A machine died, or did not do what was waited for; says which."""
@@ -69,12 +73,16 @@ class Machine:
         self._selector.register(self._serial, selectors.EVENT_READ)
         self._qmp.settimeout(60)
         self._qmp_ready = False
+        self._events = []
 
     @classmethod
     def linux(cls, name, cmdline, args, folder, job=None, **kwargs):
         """A machine of the test bed; @job is a shell script for it."""
         args = ["-kernel", KERNEL, "-initrd", INITRAMFS, "-append",
-                "console=ttyS0 quiet mitigations=off " + cmdline, *args]
+                "console=ttyS0 quiet mitigations=off " + cmdline,
+                # Where there can be one processor only, TCG takes memory
+                # barriers out, and a driver's notification can get lost.
+                "-smp", "1,maxcpus=2", *args]
         if job is not None:
             path = os.path.join(folder, name + ".job")
             with open(path, "w") as f:
@@ -150,11 +158,18 @@ class Machine:
 
     # ---- QMP ----
 
+    def _ended(self, what):
+        """The error that it ended too early, with all that it said."""
+        while self._read_serial(1):
+            pass
+        return MachineError(f"{self.name} ended before {what}\n"
+                            f"{self.report()}")
+
     def _qmp_message(self):
         while b"\n" not in self._qmp_buffer:
             data = self._qmp.recv(65536)
             if not data:
-                raise MachineError(f"{self.name} closed QMP\n{self.report()}")
+                raise self._ended("QMP's answer")
             self._qmp_buffer += data
         line, self._qmp_buffer = self._qmp_buffer.split(b"\n", 1)
         return json.loads(line)
@@ -166,17 +181,60 @@ class Machine:
             self._qmp_message()                 # the greeting
             self.qmp("qmp_capabilities")
         request = {"execute": command, "arguments": arguments}
-        self._qmp.sendall(json.dumps(request).encode() + b"\n")
+        try:
+            self._qmp.sendall(json.dumps(request).encode() + b"\n")
+        except BrokenPipeError:
+            raise self._ended(command) from None
         while True:
             answer = self._qmp_message()
             if "error" in answer:
                 raise MachineError(f"{command}: {answer['error']['desc']}")
             if "return" in answer:
-                return answer["return"]         # else an event
+                return answer["return"]
+            self._events.append(answer)
+
+    def wait_event(self, name, timeout=60, **data):
+        """Waits for a QMP event with this in its data; others are forgotten."""
+        self._qmp.settimeout(timeout)
+        while True:
+            event = self._events.pop(0) if self._events else \
+                self._qmp_message()
+            if event.get("event") == name and \
+                    data.items() <= event.get("data", {}).items():
+                self._qmp.settimeout(60)
+                return event
 
     def property(self, path, name):
         """A QOM property."""
         return self.qmp("qom-get", path=path, property=name)
+
+    def wait_until(self, predicate, what, timeout=120):
+        """For what no event tells, as properties: asks, not too often."""
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            if time.monotonic() > deadline:
+                raise MachineError(f"{self.name}: not {what} within "
+                                   f"{timeout} s\n{self.report()}")
+            time.sleep(0.02)
+
+    def own_memory(self):
+        """Resident memory that QEMU itself has allocated, in KiB.
+
+        Not the guest's, which is to be SHARED_RAM, nor translated code, which
+        is executable and grows with whatever the guest runs.
+        """
+        total, counts = 0, False
+        with open(f"/proc/{self.process.pid}/smaps") as f:
+            for line in f:
+                mapping = re.match(r"[\da-f]+-[\da-f]+ (\S+) \S+ (\S+) \S+"
+                                   r" *(.*)", line)
+                if mapping:
+                    perms, device, name = mapping.groups()
+                    counts = (perms == "rw-p" and device == "00:00" and
+                              (not name or name == "[heap]"))
+                elif counts and line.startswith("Rss:"):
+                    total += int(line.split()[1])
+        return total
 
     # ---- the end ----
 

@@ -1,0 +1,334 @@
+/*
+ * Fuzz target: the NVMe/TCP initiator, with a volume on top, against a target
+ * that lies where the input says so.
+ *
+ * Looked for besides memory errors: a request that completes twice or never, a
+ * read that succeeds without its data, memory touched after cancel (each
+ * request and its data are allocations that are freed at once).
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "nvme-target.h"
+#include "smartnic/log.h"
+#include "smartnic/volume.h"
+
+#define SLOTS   16
+#define MAX_OPS 100
+#define UNREAD  0x5c
+
+typedef struct Req {
+    SnIo io;
+    struct iovec iov[2];
+    uint8_t *data;
+    unsigned slot;
+} Req;
+
+static FuzzIn in;
+static SnLoop *loop;
+static Target *target;
+static SnVolume *vol;
+static Req *reqs[SLOTS];
+static unsigned n_reqs;
+static bool raw;                /* bytes that are no PDU were sent */
+static bool in_call;
+
+static void on_log(SnLogLevel level, const char *line)
+{
+    for (const char *p = line; *p; p++) {
+        g_assert_false(g_ascii_iscntrl(*p));
+    }
+}
+
+static void on_state(void *opaque, SnVolumeState state)
+{
+}
+
+static void on_nothing(void *opaque)
+{
+}
+
+static const SnVolumeEvents events = {
+    .state_changed = on_state,
+    .info_changed = on_nothing,
+    .batch_done = on_nothing,
+};
+
+/* ------------------------------------------------------- requests */
+
+static void req_free(Req *r)
+{
+    reqs[r->slot] = NULL;
+    n_reqs--;
+    g_free(r->data);
+    g_free(r);
+}
+
+static void complete(SnIo *io, int ret)
+{
+    Req *r = (Req *)io;
+
+    g_assert_false(in_call);
+    g_assert_true(reqs[r->slot] == r);
+    g_assert_cmpint(ret, <=, 0);
+    if (io->op == SN_IO_READ && ret == 0 && !raw) {
+        static const uint8_t unread[16] = { [0 ... 15] = UNREAD };
+
+        for (size_t at = 0; at < io->len; at += sizeof(unread)) {
+            g_assert_true(memcmp(r->data + at, unread, sizeof(unread)));
+        }
+    }
+    req_free(r);
+}
+
+static void submit(void)
+{
+    static const SnIoOp ops[] = {
+        SN_IO_READ, SN_IO_WRITE, SN_IO_READ, SN_IO_WRITE, SN_IO_FLUSH,
+        SN_IO_DISCARD, SN_IO_WRITE_ZEROES, SN_IO_COMPARE,
+    };
+    uint8_t how = fuzz_u8(&in);
+    unsigned slot = fuzz_u8(&in) % SLOTS;
+    size_t cut;
+    Req *r;
+
+    if (reqs[slot]) {
+        return;
+    }
+    r = reqs[slot] = g_new0(Req, 1);
+    n_reqs++;
+    r->slot = slot;
+    r->io.op = ops[how & 7];
+    r->io.flags = how >> 3 & 3;
+    r->io.complete = complete;
+    if (r->io.op != SN_IO_FLUSH) {
+        r->io.offset = fuzz_u8(&in) * 4096ull;
+        r->io.len = (fuzz_u8(&in) + 1) * (how & 32 ? 4096ull : 512ull);
+    }
+    if (r->io.op == SN_IO_READ || r->io.op == SN_IO_WRITE ||
+        r->io.op == SN_IO_COMPARE) {
+        r->data = g_malloc(r->io.len);
+        memset(r->data, r->io.op == SN_IO_READ ? UNREAD : TARGET_BYTE,
+               r->io.len);
+        cut = how & 64 ? r->io.len / 3 : r->io.len;
+        r->iov[0] = (struct iovec){ r->data, cut };
+        r->iov[1] = (struct iovec){ r->data + cut, r->io.len - cut };
+        r->io.iov = r->iov;
+        r->io.iovcnt = 2;
+    }
+    in_call = true;
+    sn_volume_submit(vol, &r->io);
+    in_call = false;
+}
+
+static void cancel(Req *r)
+{
+    if (r) {
+        in_call = true;
+        sn_io_cancel(&r->io);
+        in_call = false;
+        req_free(r);
+    }
+}
+
+/* ------------------------------------------------------- the input */
+
+static void set_fault(void)
+{
+    for (unsigned i = 0; i < TARGET_FAULTS; i++) {
+        Fault *f = &target->faults[i];
+
+        if (f->kind == FAULT_NONE) {
+            f->kind = fuzz_u8(&in) % FAULT_KINDS;
+            f->skip = fuzz_u8(&in);
+            f->at = fuzz_u16(&in);
+            f->value = fuzz_u32(&in);
+            return;
+        }
+    }
+}
+
+static void send_raw(void)
+{
+    unsigned conn = fuzz_u8(&in);
+    size_t len;
+    const uint8_t *bytes = fuzz_bytes(&in, fuzz_u8(&in), &len);
+
+    raw = true;
+    if (len) {
+        target_send_raw(target, conn, bytes, len);
+    }
+}
+
+static void send_made_up(void)
+{
+    static const uint8_t types[] = { 1, 3, 5, 5, 7, 7, 9, 9 };
+    uint8_t how = fuzz_u8(&in);
+    unsigned nth = fuzz_u8(&in);
+    uint8_t flags = fuzz_u8(&in);
+    uint32_t offset = fuzz_u16(&in), len = fuzz_u16(&in);
+
+    target_send_made_up(target, how >> 4, types[how & 7], nth, flags,
+                        how & 8 ? offset << 16 : offset, len);
+}
+
+static void change_target(void)
+{
+    uint8_t how = fuzz_u8(&in);
+
+    switch (how & 7) {
+    case 0:
+        target->hold = !target->hold;
+        target->loop->bh_schedule(target->bh);
+        break;
+    case 1:
+        target->deaf = !target->deaf;
+        break;
+    case 2:
+        target->size = (uint64_t)(fuzz_u8(&in) + 1) * 4096;
+        target->admin_lied = true;
+        break;
+    case 3:
+        target->removed = how & 8;
+        target->admin_lied = true;      /* it may be for good */
+        break;
+    case 4:
+        target->io_status = fuzz_u16(&in);
+        target->io_failures = how >> 3;
+        break;
+    case 5:
+        target_stall(target, how & 8);
+        break;
+    case 6:
+        target->discovery = how & 8;
+        break;
+    case 7:
+        target_event(target, fuzz_u32(&in));
+        break;
+    }
+}
+
+static void let_time_pass(void)
+{
+    static const int64_t units[] = {
+        SN_NS_PER_MS, 20 * SN_NS_PER_MS, 100 * SN_NS_PER_MS, SN_NS_PER_S / 3,
+    };
+    uint8_t how = fuzz_u8(&in);
+
+    test_loop_advance(loop, units[how & 3] * (how >> 2));
+}
+
+static void step(uint8_t op)
+{
+    switch (op & 15) {
+    case 0 ... 3:
+        submit();
+        break;
+    case 4:
+        cancel(reqs[fuzz_u8(&in) % SLOTS]);
+        break;
+    case 5:
+        sn_volume_kick(vol);
+        break;
+    case 6:
+        let_time_pass();
+        break;
+    case 7 ... 8:
+        set_fault();
+        break;
+    case 9:
+        send_raw();
+        break;
+    case 10 ... 11:
+        send_made_up();
+        break;
+    case 12:
+        target_end(target, op >> 5, fuzz_u8(&in) & 1 ? 0 : -ECONNRESET);
+        break;
+    default:
+        change_target();
+        break;
+    }
+    if (op & 16) {
+        sn_volume_kick(vol);
+        test_loop_run_bhs(loop);
+    }
+}
+
+static void set_up(void)
+{
+    uint8_t how = fuzz_u8(&in), like = fuzz_u8(&in), sizes = fuzz_u8(&in);
+    g_autofree char *url = g_strdup_printf(
+        "nvme+tcp://target/nqn.2026-11.test:disk?reconnect-delay=1&hdgst=%s"
+        "&ddgst=%s&queues=%u&keep-alive-tmo=%u", how & 1 ? "on" : "off",
+        how & 2 ? "on" : "off", how & 4 ? 2 : 1, how & 8 ? 0 : 5);
+    SnVolumeConfig config = {
+        .url = url, .id = "nic0", .loop = loop, .events = &events,
+    };
+
+    target = target_new(loop, how >> 4);
+    target->success = like & 1;
+    target->ana = like & 2;
+    target->block_shift = like & 4 ? 12 : 9;
+    target->cqt = like & 8 ? 500 : 0;
+    target->crdt = like & 16 ? 10 : 0;
+    target->cpda = like & 32 ? 3 : 0;
+    target->pad = like & 64 ? 4 : 0;
+    target->discovery = (like & 0x88) == 0x88;
+    target->c2h_max = sizes & 1 ? 1000 : UINT32_MAX;
+    target->r2t_max = sizes & 2 ? 512 : UINT32_MAX;
+    target->ioccsz = sizes & 4 ? 4 : (64 + 4096) / 16;
+    target->maxh2cdata = sizes & 8 ? 128 * 1024 : 4096;
+    target->net->grain = sizes & 16 ? 100u << (sizes >> 5) : SIZE_MAX;
+    config.net = &target->net->net;
+    raw = false;
+    vol = sn_volume_open(&config, NULL);
+    g_assert_nonnull(vol);
+}
+
+static bool nothing_waits(void *opaque)
+{
+    return !n_reqs;
+}
+
+/*
+ * The target behaves again and the connections are made anew, so everything
+ * has to come to an end, unless it was told lies about what the disk is.
+ */
+static void finish(void)
+{
+    bool lied = target->admin_lied || raw;
+
+    target_stall(target, false);
+    target_mend(target);
+    target->net->grain = SIZE_MAX;
+    memory_net_end_all(target->net, -ECONNRESET);
+    sn_volume_kick(vol);
+    if (!test_loop_run_until(loop, nothing_waits, NULL,
+                             (lied ? 10 : 600) * SN_NS_PER_S)) {
+        g_assert_true(lied);
+    }
+    for (unsigned i = 0; i < SLOTS; i++) {
+        cancel(reqs[i]);
+    }
+    sn_volume_close(vol);
+    target_free(target);
+    test_loop_free(loop);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    in = (FuzzIn) { data, size };
+    sn_log_set_func(on_log);
+    loop = test_loop_new();
+    set_up();
+    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
+        step(fuzz_u8(&in));
+    }
+    finish();
+    return 0;
+}

@@ -1,0 +1,262 @@
+/*
+ * Fuzz target: the life of a volume and of its requests, on a backend that does
+ * what the input says within its contract (scripted-backend.c).
+ *
+ * Looked for besides memory errors: a request that completes twice, from inside
+ * a call, after its cancel, or never.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+
+#include "fuzz.h"
+#include "scripted-backend.h"
+
+#define SLOTS   16
+#define MAX_OPS 400
+
+typedef struct Req {
+    SnIo io;
+    struct iovec iov[3];
+    uint8_t *data;
+    unsigned slot;
+    uint8_t then;               /* what complete() does besides */
+} Req;
+
+static FuzzIn in;
+static SbVolume *v;
+static Req *reqs[SLOTS];
+static unsigned n_reqs;
+static unsigned depth;          /* of calls that must not complete anything */
+static bool failed;             /* for good */
+
+static void submit(void);
+
+static void req_free(Req *r)
+{
+    reqs[r->slot] = NULL;
+    n_reqs--;
+    g_free(r->data);
+    g_free(r);
+}
+
+static void cancel(Req *r)
+{
+    if (r) {
+        depth++;
+        sn_io_cancel(&r->io);
+        depth--;
+        req_free(r);
+    }
+}
+
+static void complete(SnIo *io, int ret)
+{
+    Req *r = (Req *)io;
+    uint8_t then = r->then;
+
+    g_assert_cmpuint(depth, ==, 0);
+    g_assert_true(reqs[r->slot] == r);
+    g_assert_cmpint(ret, <=, 0);
+    req_free(r);
+    if (then & 1) {
+        submit();
+    }
+    if (then & 2) {
+        cancel(reqs[then >> 2 & (SLOTS - 1)]);
+    }
+}
+
+/* The block in bytes, the number of blocks, and pieces of memory. */
+static void set_range(Req *r)
+{
+    uint8_t how = fuzz_u8(&in);
+    size_t a, b;
+
+    r->io.offset = fuzz_u16(&in) % 1040 * SB_BLOCK;
+    r->io.len = (fuzz_u8(&in) + (how & 1)) * SB_BLOCK;
+    if (how & 2) {
+        r->io.offset += 100;                    /* not aligned */
+    }
+    if (how & 4) {
+        r->io.offset = UINT64_MAX / SB_BLOCK * SB_BLOCK - r->io.len / 2;
+    }
+    if (r->io.op != SN_IO_READ && r->io.op != SN_IO_WRITE &&
+        r->io.op != SN_IO_COMPARE) {
+        return;
+    }
+    r->data = g_malloc0(MAX(r->io.len, 1));
+    a = r->io.len * (how >> 3 & 3) / 3;
+    b = (r->io.len - a) / (how >> 5 & 3 ? 2 : 1);
+    r->iov[0] = (struct iovec){ r->data, a };
+    r->iov[1] = (struct iovec){ r->data + a, b };
+    r->iov[2] = (struct iovec){ r->data + a + b, r->io.len - a - b };
+    r->io.iov = r->iov;
+    r->io.iovcnt = 3;
+}
+
+static void submit(void)
+{
+    uint8_t how = fuzz_u8(&in);
+    unsigned slot = fuzz_u8(&in) % SLOTS;
+    Req *r;
+
+    if (reqs[slot]) {
+        return;
+    }
+    r = reqs[slot] = g_new0(Req, 1);
+    n_reqs++;
+    r->slot = slot;
+    r->then = fuzz_u8(&in);
+    r->io.op = how % (SN_IO_COMPARE + 1);
+    r->io.flags = how >> 6;
+    r->io.complete = complete;
+    if (r->io.op != SN_IO_FLUSH) {
+        set_range(r);
+    }
+    depth++;
+    sn_volume_submit(v->vol, &r->io);
+    depth--;
+}
+
+/* ------------------------------------------------------- the far side */
+
+static void connect_or_not(void)
+{
+    uint8_t how = fuzz_u8(&in);
+
+    if (!v->be->started) {
+        return;
+    }
+    v->info.read_only = how & 2;
+    v->info.write_cache = how & 4;
+    v->info.fua = how & 8;
+    v->info.max_discard = how & 16 ? 3 * SB_BLOCK : 0;
+    v->info.size = how & 32 ? SB_SIZE : SB_SIZE / 2;
+    if (how & 1) {
+        sb_ready(v);
+    } else {
+        failed |= how >= 240;
+        sb_lost(v, how >= 240);
+    }
+}
+
+static void answer(uint8_t op)
+{
+    static const int results[] = { 0, 0, 0, -EIO, -ENOSPC, -EILSEQ, 0, 0 };
+    SnBackend *be = v->be;
+    unsigned n = op >> 6;
+
+    if (op & 16) {
+        sn_backend_batch_begin(v->vol);
+    }
+    do {
+        uint8_t which = fuzz_u8(&in);
+
+        if (be->n) {
+            sb_done(v, which / 8 % be->n, results[which & 7]);
+        }
+    } while (n--);
+    if (op & 16) {
+        sn_backend_batch_end(v->vol);
+    }
+}
+
+static void change_backend(void)
+{
+    uint8_t how = fuzz_u8(&in);
+    SnBackend *be = v->be;
+
+    be->capacity = how & 1 ? SB_MAX_IN_FLIGHT : how >> 5;
+    be->done_in_submit = how & 2;
+    be->done_in_kick = how & 4;
+    be->done_in_cancel = how & 8;
+    be->done_in_batch = how & 16;
+}
+
+static void change_info(void)
+{
+    if (v->be->ready) {
+        v->info.read_only = fuzz_u8(&in) & 1;
+        v->info.size = (fuzz_u8(&in) + 1u) * 4 * SB_BLOCK;
+        sn_backend_info_changed(v->vol, &v->info);
+    }
+}
+
+static void step(uint8_t op)
+{
+    switch (op & 15) {
+    case 0 ... 4:
+        submit();
+        break;
+    case 5:
+        cancel(reqs[op >> 4]);
+        break;
+    case 6:
+        depth++;
+        sn_volume_kick(v->vol);
+        depth--;
+        break;
+    case 7 ... 8:
+        connect_or_not();
+        break;
+    case 9 ... 11:
+        answer(op);
+        break;
+    case 12:
+        change_backend();
+        break;
+    case 13:
+        change_info();
+        break;
+    case 14:
+        if (v->be->ready) {
+            sb_lost(v, false);
+        }
+        break;
+    default:
+        test_loop_advance(v->loop, fuzz_u8(&in) * 50 * SN_NS_PER_MS);
+        break;
+    }
+    if (op & 32) {
+        sb_run(v);
+    }
+}
+
+/* From now on all goes well, so that all requests come to an end. */
+static void finish(void)
+{
+    SnBackend *be = v->be;
+
+    be->capacity = SB_MAX_IN_FLIGHT;
+    v->info.size = SB_SIZE;
+    v->info.read_only = false;
+    for (unsigned rounds = 0; n_reqs && rounds < 1000; rounds++) {
+        sn_volume_kick(v->vol);
+        test_loop_advance(v->loop, SN_NS_PER_S);
+        if (be->started) {
+            sb_ready(v);
+        } else if (be->ready) {
+            sb_done_all(v, 0);
+        }
+    }
+    g_assert_cmpuint(n_reqs, ==, 0);
+    g_assert_cmpint(failed, ==,
+                    sn_volume_state(v->vol) == SN_VOLUME_FAILED);
+    sb_close(v);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    in = (FuzzIn) { data, size };
+    v = sb_open("scripted://?reconnect-delay=1", NULL);
+    v->info.max_transfer = 4 * SB_BLOCK;
+    failed = false;
+    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
+        step(fuzz_u8(&in));
+    }
+    in.len = 0;
+    finish();
+    return 0;
+}

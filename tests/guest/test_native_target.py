@@ -1,0 +1,268 @@
+#!/usr/bin/python3
+"""The native target, judged by the Linux kernel's initiator; and our card
+against it.
+
+Copyright (c) 2026 the smartnic-storage authors
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import unittest
+
+from bed import FUNCTION, HOST_MAC, GuestTest
+from native_target import HOST_SEEN_BY_GUEST, NQN, NativeTarget
+
+UUID = "5a000000-0000-4000-8000-00000000abcd"
+
+# What a job with the kernel's initiator begins with. PORT is set before.
+INITIATOR = rf"""
+load initiator
+to="-t tcp -a {HOST_SEEN_BY_GUEST} -s $PORT"
+check() {{  # check WHAT PATTERN TEXT
+    echo "$3" | grep -Eq "$2" || {{ echo "$3"; fail "$1"; }}
+}}
+connect() {{  # connect [OPTION]... : makes $disk of namespace 1
+    nvme connect $to -n {NQN} "$@" || {{ dmesg | tail; fail "connect $*"; }}
+    wait_for /dev/nvme0n1 || poweroff -f
+    disk=/dev/nvme0n1
+}}
+disconnect() {{
+    nvme disconnect -n {NQN} || fail disconnect
+    [ ! -e $disk ] || fail "disk after disconnect"
+}}
+"""
+
+DISCOVER = rf"""
+found=$(nvme discover $to) || {{ echo "$found"; fail discover; }}
+check discover 'subnqn: *{NQN}' "$found"
+check discover 'trtype: *tcp' "$found"
+nvme connect $to -n {NQN}.other 2>/dev/null && fail "a wrong NQN"
+connect
+ctrl=$(nvme id-ctrl /dev/nvme0)
+check id-ctrl 'subnqn *: *{NQN}' "$ctrl"
+check id-ctrl '^ioccsz *: *516$' "$ctrl"
+check id-ctrl '^vwc *: *0x7$' "$ctrl"
+ns=$(nvme id-ns $disk)
+check id-ns '^nsze *: *0x20000$' "$ns"
+check ns-descs '{UUID}' "$(nvme ns-descs $disk)"
+check list-ns '0x7' "$(nvme list-ns /dev/nvme0)"
+for log in smart-log error-log fw-log effects-log changed-ns-list-log; do
+    nvme $log /dev/nvme0 >/dev/null || fail $log
+done
+for feature in 1 2 4 5 6 7 0xb 0xf; do
+    nvme get-feature /dev/nvme0 -f $feature >/dev/null ||
+        fail "feature $feature"
+done
+nvme flush $disk >/dev/null || fail flush
+nvme verify $disk -s 0 -c 7 || fail verify
+nvme write-zeroes $disk -s 0 -c 7 || fail write-zeroes
+dd if=/dev/zero of=/run/zero bs=4096 count=1 2>/dev/null
+dd if=/dev/urandom of=/run/noise bs=4096 count=1 2>/dev/null
+nvme compare $disk -s 0 -c 7 -z 4096 -d /run/zero || fail compare
+nvme compare $disk -s 0 -c 7 -z 4096 -d /run/noise 2>/dev/null &&
+    fail "compare of other data"
+nvme read $disk -s 0x1ffff -c 7 -z 4096 >/dev/null 2>&1 &&
+    fail "a read behind the end"
+disconnect
+say OK
+"""
+
+# Each operation, with data compared.
+OPERATIONS = r"""
+operations() {
+    for bs in 4k 32k 256k 1m; do verify $disk $bs 4m; done
+    /bin/blkdiscard -o 0 -l 4M $disk || fail discard
+    cmp -n 4194304 $disk /dev/zero || fail "discarded blocks"
+    verify $disk 64k 4m
+    /bin/blkdiscard -z -o 1M -l 2M $disk || fail "write zeroes"
+    dd if=$disk bs=1M skip=1 count=2 2>/dev/null | cmp -n 2097152 - /dev/zero ||
+        fail "zeroed blocks"
+}
+"""
+
+# The kernel puts a notice of namespaces into effect by itself.
+RESIZE = r"""
+connect
+say "SIZE $(cat /sys/block/nvme0n1/size)"
+until [ "$(cat /sys/block/nvme0n1/size)" = 196608 ]; do usleep 50000; done
+say RESIZED
+until [ -e /dev/nvme0n2 ]; do usleep 50000; done
+say ADDED
+until [ ! -e /dev/nvme0n2 ]; do usleep 50000; done
+disconnect
+say OK
+"""
+
+# The kernel gives up a request that it cannot send five times in a row, so what
+# meets a fault may fail; what comes after it has recovered may not.
+RECONNECT = r"""
+connect -c 1 -l 60
+while verify $disk 4k 1m; do
+    say ROUND
+    read -r more </dev/ttyS0
+    [ "$more" = more ] || break
+    dd if=/dev/zero of=$disk bs=4k count=64 oflag=direct 2>/dev/null
+    dd if=$disk of=/dev/null bs=4k count=64 iflag=direct 2>/dev/null
+    say AGAIN
+    read -r _ </dev/ttyS0
+    until [ "$(cat /sys/class/nvme/nvme0/state)" = live ]; do usleep 20000; done
+done
+disconnect
+say OK
+"""
+
+CARD_RESIZE = r"""
+wait_for /dev/vda || exit
+say "SIZE $(cat /sys/block/vda/size)"
+until [ "$(cat /sys/block/vda/size)" = 196608 ]; do usleep 50000; done
+dd if=/dev/urandom of=/run/data bs=1M count=1 2>/dev/null
+dd if=/run/data of=/dev/vda bs=1M seek=95 oflag=direct 2>/dev/null || fail write
+dd if=/dev/vda bs=1M skip=95 iflag=direct 2>/dev/null | cmp - /run/data ||
+    fail "what was added"
+say RESIZED
+read -r _ </dev/ttyS0
+dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+    fail "a read from what was removed"
+say OK
+"""
+
+
+class KernelInitiator(GuestTest):
+    """Does somebody else's initiator agree with the target?"""
+
+    def start(self, job, namespaces=(f"1,size=64M,uuid={UUID}",), args=()):
+        target = NativeTarget(self.bed.folder, namespaces, args)
+        self.addCleanup(target.close)
+        guest = self.bed.guest(
+            f"PORT={target.port}\n" + INITIATOR + job,
+            args=["-netdev", "user,id=n0", "-device",
+                  f"virtio-net-pci,netdev=n0,romfile=,mac={HOST_MAC}"],
+            cmdline="sn.ip=10.0.2.15/24")
+        return target, guest
+
+    def check_operations(self, connect="connect", **kwargs):
+        target, guest = self.start(
+            OPERATIONS + f"{connect}\noperations\ndisconnect\nsay OK\n",
+            **kwargs)
+        self.finish(guest)
+        stats = target.stats()
+        self.assertEqual(stats["controllers"], 0)
+        self.assertEqual(stats["term-reqs"], 0)
+        for op in ("read", "write", "dsm", "write-zeroes"):
+            self.assertGreater(stats[op], 0, op)
+
+    def test_discover_and_identify(self):
+        _, guest = self.start(DISCOVER, (f"1,size=64M,uuid={UUID}",
+                                         "7,size=1G,block=4096"))
+        self.finish(guest)
+
+    def test_operations(self):
+        self.check_operations()
+
+    def test_digests_and_queues(self):
+        self.check_operations("connect --hdr-digest --data-digest -i 4 -Q 64")
+
+    def test_small_pieces(self):
+        self.check_operations(
+            "connect --hdr-digest", namespaces=("1,size=64M,block=4096",),
+            args=["--max-r2t", "4", "--r2t-size", "8k", "--c2h-size", "12k",
+                  "--ioccsz", "0", "--mdts", "128k", "--success", "off"])
+
+    def test_resize_add_remove(self):
+        target, guest = self.start(RESIZE)
+        guest.wait_for("@@ SIZE 131072")
+        target.command("resize 1 96M")
+        guest.wait_for("@@ RESIZED")
+        target.command("add 2 16M")
+        guest.wait_for("@@ ADDED")
+        target.command("remove 2")
+        self.finish(guest)
+
+    def test_reconnect_after_faults(self):
+        target, guest = self.start(RECONNECT)
+        connects = 2                    # an admin and an I/O queue
+        for fault in ("drop op=write after=9", "term-req op=read after=9",
+                      "half-close queue=io op=write after=9",
+                      "truncated op=read after=9"):
+            guest.wait_for("@@ ROUND")
+            number = target.fault(fault)
+            guest.write("more\n")
+            target.wait_fired(number)
+            connects += 2
+            target.wait_stats(connect=connects)
+            guest.wait_for("@@ AGAIN")
+            guest.write("\n")
+        guest.wait_for("@@ ROUND")
+        guest.write("enough\n")
+        self.finish(guest)
+        self.assertEqual(target.stats()["connect"], connects)
+
+    def test_host_that_is_gone(self):
+        # The keep-alive timeout of the association is 2 s here.
+        # Two queues and so three connections, which all go.
+        target, guest = self.start(
+            "connect -i 2 -k 2\nsay READY\nread -r _ </dev/ttyS0\n")
+        guest.wait_for("@@ READY")
+        self.assertEqual(target.stats()["controllers"], 1)
+        guest.qmp("stop")
+        target.wait_stats(connections=0, controllers=0)
+
+
+class Card(GuestTest):
+    """Our card against it."""
+
+    def start(self, job, parameters="", args=(), card="",
+              namespaces=("1,size=64M",)):
+        target = NativeTarget(self.bed.folder, namespaces, args)
+        self.addCleanup(target.close)
+        guest = self.bed.guest(job, netdev="user,id=n0", ip="dhcp",
+                               cmdline="", volume=target.url(parameters),
+                               card=card)
+        return target, guest
+
+    def check_operations(self, **kwargs):
+        target, guest = self.start(
+            OPERATIONS + "disk=/dev/vda\nwait_for $disk || exit\noperations\n"
+            "say OK\n", **kwargs)
+        self.finish(guest)
+        self.assertGreater(target.stats()["write"], 0)
+
+    def test_operations(self):
+        self.check_operations()
+
+    def test_digests_and_small_pieces(self):
+        self.check_operations(
+            parameters="?hdgst=on&ddgst=on&queues=4", card=",num-queues=4",
+            args=["--max-r2t", "4", "--r2t-size", "8k", "--c2h-size", "12k",
+                  "--ioccsz", "0", "--mdts", "128k", "--success", "off"])
+
+    def test_resize_and_removal(self):
+        target, guest = self.start(CARD_RESIZE)
+        guest.wait_for("@@ SIZE 131072")
+        target.command("resize 1 96M")
+        guest.wait_for("@@ RESIZED")
+        target.command("remove 1")
+        guest.write("\n")
+        self.finish(guest)
+
+    def test_restart_with_a_file(self):
+        path = self.bed.path("disk")
+        target, guest = self.start(r"""
+wait_for /dev/vda || exit
+dd if=/dev/urandom of=/run/data bs=1M count=4 2>/dev/null
+dd if=/run/data of=/dev/vda bs=1M oflag=direct conv=fsync 2>/dev/null
+say WRITTEN
+read -r _ </dev/ttyS0
+dd if=/dev/vda bs=1M count=4 iflag=direct 2>/dev/null | cmp - /run/data ||
+    fail "after the restart"
+verify /dev/vda 4k 1m
+say OK
+""", namespaces=(f"1,size=64M,file={path}",))
+        guest.wait_for("@@ WRITTEN")
+        target.kill()
+        target.start()
+        guest.write("\n")
+        self.finish(guest)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,176 @@
+/*
+ * Admin commands: see admin.h.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "admin.h"
+
+#include "controller.h"
+
+#define SET_FEATURES_SAVE (1u << 31)
+/* Capabilities of a feature (SELECT 3): it can be changed. */
+#define SELECT_CAPABILITIES 3
+#define FEATURE_CHANGEABLE (1u << 2)
+
+Op admin_op(const Sqe *sqe)
+{
+    switch (sqe->opcode) {
+    case nvme_admin_identify:
+        return OP_IDENTIFY;
+    case nvme_admin_get_log_page:
+        return OP_GET_LOG;
+    case nvme_admin_get_features:
+        return OP_GET_FEATURES;
+    case nvme_admin_set_features:
+        return OP_SET_FEATURES;
+    case nvme_admin_async_event:
+        return OP_EVENT;
+    case nvme_admin_abort_cmd:
+        return OP_ABORT;
+    case nvme_admin_keep_alive:
+        return OP_KEEP_ALIVE;
+    default:
+        return OP_OTHER;
+    }
+}
+
+/* Both numbers of queues, submission and completion, less one. */
+static uint32_t queues_result(const Ctrl *ctrl)
+{
+    return (ctrl->queues - 1) | (ctrl->queues - 1) << 16;
+}
+
+static void get_features(Request *r)
+{
+    const Ctrl *ctrl = r->conn->ctrl;
+    unsigned select = r->sqe.cdw10 >> 8 & 7;
+    uint32_t value;
+
+    switch (r->sqe.cdw10 & 0xff) {
+    case NVME_FEAT_FID_ARBITRATION:
+    case NVME_FEAT_FID_POWER_MGMT:
+    case NVME_FEAT_FID_TEMP_THRESH:
+    case NVME_FEAT_FID_ERR_RECOVERY:
+    case NVME_FEAT_FID_WRITE_ATOMIC:
+        value = 0;
+        break;
+    case NVME_FEAT_FID_VOLATILE_WC:
+        value = ctrl->write_cache;
+        break;
+    case NVME_FEAT_FID_NUM_QUEUES:
+        value = queues_result(ctrl);
+        break;
+    case NVME_FEAT_FID_ASYNC_EVENT:
+        value = ctrl->event_config;
+        break;
+    case NVME_FEAT_FID_KATO:
+        value = ctrl->kato;
+        break;
+    default:
+        answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
+        return;
+    }
+    answer_result(r, select == SELECT_CAPABILITIES ? FEATURE_CHANGEABLE
+                                                   : value);
+}
+
+static void set_queues(Request *r)
+{
+    Ctrl *ctrl = r->conn->ctrl;
+    unsigned submission = (r->sqe.cdw11 & 0xffff) + 1;
+    unsigned completion = (r->sqe.cdw11 >> 16) + 1;
+
+    if (submission > 0xffff || completion > 0xffff) {
+        answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
+        return;
+    }
+    ctrl->queues = MIN(MIN(submission, completion), options.queues);
+    answer_result(r, queues_result(ctrl));
+}
+
+static void set_features(Request *r)
+{
+    Ctrl *ctrl = r->conn->ctrl;
+    uint32_t value = r->sqe.cdw11;
+
+    if (r->sqe.cdw10 & SET_FEATURES_SAVE) {
+        answer(r, STATUS_COMMAND(NVME_SC_FEATURE_NOT_SAVEABLE) | STATUS_DNR);
+        return;
+    }
+    switch (r->sqe.cdw10 & 0xff) {
+    case NVME_FEAT_FID_ARBITRATION:
+    case NVME_FEAT_FID_POWER_MGMT:
+    case NVME_FEAT_FID_TEMP_THRESH:
+    case NVME_FEAT_FID_ERR_RECOVERY:
+    case NVME_FEAT_FID_WRITE_ATOMIC:
+        break;
+    case NVME_FEAT_FID_VOLATILE_WC:
+        ctrl->write_cache = value & 1;
+        break;
+    case NVME_FEAT_FID_NUM_QUEUES:
+        set_queues(r);
+        return;
+    case NVME_FEAT_FID_ASYNC_EVENT:
+        ctrl->event_config = value;
+        break;
+    case NVME_FEAT_FID_KATO:
+        ctrl_set_kato(ctrl, value);
+        break;
+    default:
+        answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
+        return;
+    }
+    answer(r, 0);
+}
+
+/* Aborting is best effort: the result's bit 0 tells that it was not done. */
+static void abort_command(Request *r)
+{
+    Ctrl *ctrl = r->conn->ctrl;
+    unsigned qid = r->sqe.cdw10 & 0xffff, cid = r->sqe.cdw10 >> 16;
+    Conn *c = qid <= IO_QUEUES_MAX ? ctrl->queue[qid] : NULL;
+    bool done = c && request_abort(c, cid);
+
+    if (done && c != r->conn) {
+        conn_flush(c);
+    }
+    if (!qid && ctrl_drop_event(ctrl, cid)) {
+        answer_cid(r->conn, cid, 0, STATUS_IO(NVME_SC_ABORT_REQ));
+        done = true;
+    }
+    answer_result(r, !done);
+}
+
+void admin_command(Request *r)
+{
+    Ctrl *ctrl = r->conn->ctrl;
+
+    switch (r->op) {
+    case OP_IDENTIFY:
+        identify(r);
+        break;
+    case OP_GET_LOG:
+        get_log_page(r);
+        break;
+    case OP_GET_FEATURES:
+        get_features(r);
+        break;
+    case OP_SET_FEATURES:
+        set_features(r);
+        break;
+    case OP_EVENT:
+        if (!ctrl_take_event(ctrl, r->sqe.cid)) {
+            answer(r, STATUS_COMMAND(NVME_SC_ASYNC_LIMIT) | STATUS_DNR);
+        }
+        break;
+    case OP_ABORT:
+        abort_command(r);
+        break;
+    case OP_KEEP_ALIVE:
+        answer(r, 0);           /* ctrl_heard() was told already */
+        break;
+    default:
+        answer(r, STATUS_IO(NVME_SC_INVALID_OPCODE) | STATUS_DNR);
+    }
+}
