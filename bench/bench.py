@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Measures the card against what else there is, and reports it.
+
+Variants take turns, each booted anew: A B C A B C ... A run of a variant goes
+through all cases. Written are a table, results.csv and results.svg.
+
+Copyright (c) 2026 the smartnic-storage authors
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import argparse
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "guest"))
+
+import bare_bench
+import chart
+import fio_bench
+import host
+import machine
+import netdevs
+import target
+from bed import Bed
+from results import Results
+
+BENCHES = {"bare": bare_bench, "fio": fio_bench}
+
+
+class Lab:
+    """What all machines of a session share."""
+
+    def __init__(self, options):
+        self.seconds = options.seconds
+        self.pinning = host.Pinning(options.pin)
+        self.clock = []         # the guest's time by the host's, per case
+        self.target = None
+        self.wire = netdevs.open_netdev(options.net, self.pinning)
+        self.bed = Bed()
+        reason = target.why_not()
+        if reason:
+            print("no NVMe/TCP: " + reason)
+        else:
+            self.target = target.Target(self.wire)
+
+    def card_args(self):
+        """QEMU's arguments for a card with a disk on the target."""
+        return self.bed.card_args(self.target.url(), netdev=self.wire.netdev,
+                                  ip=self.wire.card_ip)
+
+    def target_pid(self):
+        return self.target.pid if self.target else None
+
+    def check_clock(self, guest, by_host):
+        """Remembers how the guest's clock went against the host's."""
+        self.clock.append(guest / by_host)
+
+    def close(self):
+        self.bed.close()
+        if self.target:
+            self.target.close()
+        self.wire.close()
+
+
+def measure(lab, names, runs, results):
+    """Runs the benches; a bench that cannot run says so."""
+    for name in names:
+        bench = BENCHES[name]
+        reason = bench.why_not(lab)
+        if reason:
+            print(f"{name} is left out: {reason}")
+            continue
+        bench.prepare(lab)
+        for number in range(1, runs + 1):
+            for variant, how in bench.variants(lab).items():
+                print(f"{name}: run {number} of {runs}, {variant}",
+                      flush=True)
+                for sample in bench.run(lab, variant, how, number):
+                    results.add(sample)
+
+
+def report(lab, results, heading, folder):
+    lines = list(heading)
+    if lab.clock:
+        lines.append(f"guest's clock by the host's: {min(lab.clock):.3f} to "
+                     f"{max(lab.clock):.3f} (below 1: the case's begin and "
+                     "end take time)")
+    for bench in results.benches():
+        lines += ["", f"{bench}: medians", *results.table(bench)]
+    text = "\n".join(lines) + "\n"
+    print("\n" + text, end="")
+    with open(os.path.join(folder, "results.txt"), "w") as f:
+        f.write(text)
+    results.write_csv(os.path.join(folder, "results.csv"))
+    with open(os.path.join(folder, "results.svg"), "w") as f:
+        f.write(chart.draw(results, heading))
+    print(f"\nwritten to {folder}: results.txt, results.csv, results.svg")
+
+
+def parse_options():
+    p = argparse.ArgumentParser(description="Measures the card.")
+    p.add_argument("benches", nargs="*", metavar="BENCH",
+                   help="bare, fio; both without one")
+    p.add_argument("--runs", type=int, default=3,
+                   help="of each variant (default 3)")
+    p.add_argument("--seconds", type=float, default=2,
+                   help="of each case in each run (default 2)")
+    p.add_argument("--net", choices=["auto", "tap", "user"], default="auto",
+                   help="between the machine and the target")
+    p.add_argument("--no-pin", dest="pin", action="store_false",
+                   help="leave threads to the scheduler")
+    p.add_argument("--out", default=".", help="folder for what is written")
+    p.add_argument("--short", action="store_true",
+                   help="only see that everything runs: 1 run of 0.3 s")
+    options = p.parse_args()
+    options.benches = options.benches or list(BENCHES)
+    for name in options.benches:
+        if name not in BENCHES:
+            p.error(f"there is no bench {name}: bare, fio")
+    if options.short:
+        options.runs, options.seconds = 1, 0.3
+    return options
+
+
+def main():
+    options = parse_options()
+    os.makedirs(options.out, exist_ok=True)
+    lab = Lab(options)
+    results = Results()
+    try:
+        heading = host.describe(machine.QEMU, machine.accelerator(),
+                                lab.pinning)
+        measure(lab, options.benches, options.runs, results)
+        if not results.samples:
+            return 77           # nothing could run: skipped, for Meson
+        report(lab, results, heading, options.out)
+    finally:
+        lab.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
