@@ -227,7 +227,7 @@ const SnIo *sn_volume_first_waiting(const SnVolume *vol)
     return io ? io : vol->pending.head;
 }
 
-/* Calls complete() of the first @n that are done. One may close: none is left. */
+/* Calls complete() of the first @n done ones. One may close: none is left. */
 static void complete_some(SnVolume *vol, unsigned n)
 {
     while (n-- && vol->done.head) {

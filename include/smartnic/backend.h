@@ -82,10 +82,10 @@ typedef struct SnBackendOps {
     /*
      * Takes @io in flight, or returns false when it cannot take one more now
      * (the volume offers it again after the next completion, cancel() or
-     * sn_backend_batch_end()). Only while ready. When io-timeout passes without
-     * an answer, or without room for it, the volume calls stop(). @io is within the volume,
+     * sn_backend_batch_end()). Only while ready. @io is within the volume,
      * aligned and at most max_transfer (max_discard, max_write_zeroes) long.
-     * Must not complete it before it returns.
+     * Must not complete it before it returns. When io-timeout passes without an
+     * answer, or without room for @io, the volume calls stop().
      */
     bool (*submit)(SnBackend *be, SnIo *io);
 

@@ -212,6 +212,8 @@ class Machine:
         """For what no event tells, as properties: asks, not too often."""
         deadline = time.monotonic() + timeout
         while not predicate():
+            if self.process.poll() is not None:
+                raise self._ended(what)
             if time.monotonic() > deadline:
                 raise MachineError(f"{self.name}: not {what} within "
                                    f"{timeout} s\n{self.report()}")

@@ -31,7 +31,8 @@ class LossyWire(GuestTest):
                                volume=VOLUME + parameters)
         guest.wait_for("@@ VERIFYING")
         cable.command(f"faults {faults}")
-        cable.wait_spent(300)
+        guest.wait_until(lambda: cable.faults() >= faults, "faults enough",
+                         300)
         guest.write("\n")
         print(f"SEED={seed}", cable.stats(), "reconnects",
               guest.property(FUNCTION, "volume-reconnects"), file=sys.stderr)

@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import unittest
 
-from bed import FUNCTION, HOST_MAC, GuestTest
+from bed import CARD, FUNCTION, HOST_MAC, GuestTest
 from native_target import HOST_SEEN_BY_GUEST, NQN, NativeTarget
 
 UUID = "5a000000-0000-4000-8000-00000000abcd"
@@ -241,6 +241,65 @@ class Card(GuestTest):
         target.command("resize 1 96M")
         guest.wait_for("@@ RESIZED")
         target.command("remove 1")
+        guest.write("\n")
+        self.finish(guest)
+
+    def volume(self, guest, name):
+        return guest.property(CARD + "/storage", "volume-" + name)
+
+    def wait_state(self, guest, state):
+        guest.wait_until(lambda: self.volume(guest, "state") == state, state)
+
+    def test_path_time_limits(self):
+        target, guest = self.start(r"""
+wait_for /dev/vda || exit
+one() { dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }
+step() { say "$1"; read -r _ </dev/ttyS0; }
+one || fail "with a path"
+step READY
+one && fail "no error without a path (fast-io-fail-tmo)"
+step FAST-FAIL
+one || fail "with a path again"
+step BACK
+one && fail "no error after the loss (ctrl-loss-tmo)"
+say OK
+""", "?fast-io-fail-tmo=1&ctrl-loss-tmo=6&reconnect-delay=1")
+        guest.wait_for("@@ READY")
+        target.command("refuse on")
+        target.command("drop")
+        guest.write("\n")
+        guest.wait_for("@@ FAST-FAIL")
+        target.command("refuse off")
+        self.wait_state(guest, "ready")
+        guest.write("\n")
+        guest.wait_for("@@ BACK")
+        target.kill()
+        self.wait_state(guest, "failed")
+        self.assertIn("ctrl-loss-tmo", self.volume(guest, "error"))
+        target.start()
+        guest.write("\n")
+        self.finish(guest)
+
+    def test_io_timeout(self):
+        target, guest = self.start(r"""
+wait_for /dev/vda || exit
+say READY
+read -r _ </dev/ttyS0
+dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
+    fail "the guest saw an error"
+say ANSWERED
+read -r _ </dev/ttyS0
+say OK
+""", "?io-timeout=2&keep-alive-tmo=0")
+        guest.wait_for("@@ READY")
+        number = target.fault("stall op=read")
+        guest.write("\n")
+        target.wait_fired(number)
+        guest.wait_for("@@ ANSWERED")
+        self.assertEqual(self.volume(guest, "error"),
+                         "no answer to a read within 2 s")
+        self.assertEqual(self.volume(guest, "reconnects"), 1)
+        self.assertGreater(self.volume(guest, "latency-read")["max-ns"], 2e9)
         guest.write("\n")
         self.finish(guest)
 

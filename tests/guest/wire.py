@@ -37,27 +37,30 @@ class LossyWire:
             raise MachineError("the wire did not start")
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(control)
-        self._control = self._socket.makefile("rw")
-        self.spent = 0              # how often a limit of faults was reached
+        self._buffer = b""
+        self._spent = 0             # limits of faults reached, not waited for
 
-    def _line(self):
-        """The next line that answers something."""
-        while True:
-            line = self._control.readline().strip()
-            if not line:
+    def _line(self, timeout=60):
+        """The next line."""
+        self._socket.settimeout(timeout)
+        while b"\n" not in self._buffer:
+            data = self._socket.recv(4096)
+            if not data:
                 raise MachineError("the wire ended")
-            if line != "spent":
-                return line
-            self.spent += 1
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line.decode()
 
-    def command(self, line):
+    def command(self, text):
         """Returns what follows "ok"."""
-        self._control.write(line + "\n")
-        self._control.flush()
-        answer = self._line()
-        if not answer.startswith("ok"):
-            raise MachineError(f"the wire answers {line!r} with {answer!r}")
-        return answer[3:]
+        self._socket.sendall(text.encode() + b"\n")
+        line = self._line()
+        while line == "spent":
+            self._spent += 1
+            line = self._line()
+        if not line.startswith("ok"):
+            raise MachineError(f"the wire answers {text!r} with {line!r}")
+        return line[3:]
 
     def stats(self):
         """The counters, by name."""
@@ -71,23 +74,17 @@ class LossyWire:
 
     def wait_spent(self, timeout=120):
         """Waits until the limit of faults is reached once more."""
-        if self.spent:
-            self.spent -= 1
+        if self._spent:
+            self._spent -= 1
             return
-        self._socket.settimeout(timeout)
         try:
-            line = self._control.readline()
+            self._line(timeout)
         except TimeoutError:
             raise MachineError(f"no more faults within {timeout} s: "
                                f"{self.stats()}") from None
-        finally:
-            self._socket.settimeout(None)
-        if line != "spent\n":
-            raise MachineError(f"the wire said {line!r}")
 
     def close(self):
         self._process.terminate()
         self._process.wait()
         self._process.stdout.close()
-        self._control.close()
         self._socket.close()
