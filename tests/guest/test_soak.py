@@ -61,8 +61,8 @@ class Soak(GuestTest):
     def volume(self, name):
         return self.guest.property(FUNCTION, "volume-" + name)
 
-    def wait_state(self, *states):
-        self.guest.wait_until(lambda: self.volume("state") in states, states)
+    def wait_state(self, state):
+        self.guest.wait_until(lambda: self.volume("state") == state, state)
 
     def requests(self):
         return sum(self.volume("latency-" + op)["count"]
@@ -90,8 +90,10 @@ class Soak(GuestTest):
         self.target.wait_fired(number)
 
     def do_drop(self, how):
+        before = self.volume("reconnects")
         self.target.command(how)
-        self.wait_state("lost", "ready")
+        self.guest.wait_until(lambda: self.volume("reconnects") > before,
+                              "reconnected")
 
     def do_refuse(self, _):
         self.target.command("refuse on")
