@@ -41,9 +41,10 @@ ctrl=$(nvme id-ctrl /dev/nvme0)
 check id-ctrl 'subnqn *: *{NQN}' "$ctrl"
 check id-ctrl '^ioccsz *: *516$' "$ctrl"
 check id-ctrl '^vwc *: *0x7$' "$ctrl"
-ns=$(nvme id-ns $disk)
+# By number: newer kernels scan namespaces in parallel, so names vary.
+ns=$(nvme id-ns /dev/nvme0 -n 1)
 check id-ns '^nsze *: *0x20000$' "$ns"
-check ns-descs '{UUID}' "$(nvme ns-descs $disk)"
+check ns-descs '{UUID}' "$(nvme ns-descs /dev/nvme0 -n 1)"
 check list-ns '0x7' "$(nvme list-ns /dev/nvme0)"
 for log in smart-log error-log fw-log effects-log changed-ns-list-log; do
     nvme $log /dev/nvme0 >/dev/null || fail $log
