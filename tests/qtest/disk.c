@@ -128,6 +128,24 @@ uint32_t disk_wait_any(Disk *disk, unsigned q, uint32_t *head)
                        elem + offsetof(struct vring_used_elem, len));
 }
 
+void disk_offer_reads(Disk *disk, unsigned count)
+{
+    disk_put_header(disk, VIRTIO_BLK_T_IN, 0);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned d = i * 3;
+
+        disk_put_desc(disk, 0, d, (Desc) { disk->header, 16,
+                                           VRING_DESC_F_NEXT, d + 1 });
+        disk_put_desc(disk, 0, d + 1,
+                      (Desc) { disk->buffer + i * SECTOR, SECTOR,
+                               VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+                               d + 2 });
+        disk_put_desc(disk, 0, d + 2, (Desc) { disk->status, 1,
+                                               VRING_DESC_F_WRITE });
+        disk_offer(disk, 0, d);
+    }
+}
+
 uint32_t disk_wait(Disk *disk, unsigned q, unsigned head)
 {
     uint32_t used_head;

@@ -74,6 +74,11 @@ void disk_put_desc(Disk *disk, unsigned q, unsigned index, Desc desc);
 void disk_put_chain(Disk *disk, unsigned q, const Desc *descs, unsigned count);
 /* Puts @head in the available ring and notifies the device. */
 void disk_offer(Disk *disk, unsigned q, unsigned head);
+/*
+ * Offers @count reads on queue 0, each of a sector of its own of the buffer.
+ * Header and status are the same for all.
+ */
+void disk_offer_reads(Disk *disk, unsigned count);
 /* Waits until chain @head is used; returns the length in the used ring. */
 uint32_t disk_wait(Disk *disk, unsigned q, unsigned head);
 /* Waits for any chain; *@head says which. */

@@ -37,24 +37,6 @@ static void forget_disk(Disk *disk)
     g_free(disk->pci);
 }
 
-static void offer_read(Disk *disk, unsigned count)
-{
-    disk_put_header(disk, VIRTIO_BLK_T_IN, 0);
-    for (unsigned i = 0; i < count; i++) {
-        unsigned d = i * 3;
-
-        disk_put_desc(disk, 0, d, (Desc) { disk->header, 16,
-                                           VRING_DESC_F_NEXT, d + 1 });
-        disk_put_desc(disk, 0, d + 1,
-                      (Desc) { disk->buffer + i * SECTOR, SECTOR,
-                               VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
-                               d + 2 });
-        disk_put_desc(disk, 0, d + 2, (Desc) { disk->status, 1,
-                                               VRING_DESC_F_WRITE });
-        disk_offer(disk, 0, d);
-    }
-}
-
 /* device_del asks, and the guest lets go, with requests in flight. */
 static void test_root_port(void)
 {
@@ -70,7 +52,7 @@ static void test_root_port(void)
         plug(&m, &slot, volumes[i % G_N_ELEMENTS(volumes)]);
         disk_open(&disk, &m, SLOT_DEVFN(2));
         disk_start(&disk, 0, 1);
-        offer_read(&disk, 4);
+        disk_offer_reads(&disk, 4);
         qtest_qmp_device_del_send(m.qts, "nic0");
         machine_assert_alive(&m);
         slot_set_power(&slot, false);
@@ -102,7 +84,7 @@ static void test_meanwhile(void)
         plug(&m, &slot, i % 2 ? UNREACHABLE : MEM);
         disk_open(&disk, &m, SLOT_DEVFN(2));
         disk_start(&disk, 0, 1);
-        offer_read(&disk, 4);
+        disk_offer_reads(&disk, 4);
         qtest_qmp_assert_success(m.qts, commands[i % G_N_ELEMENTS(commands)]);
         slot_set_power(&slot, false);
         machine_wait_deleted(&m, "nic0");
@@ -126,7 +108,7 @@ static void test_system_reset(void)
         slot_open(&slot, &m);
         disk_open(&disk, &m, SLOT_DEVFN(2));
         disk_assert_works(&disk);
-        offer_read(&disk, 4);
+        disk_offer_reads(&disk, 4);
         qtest_system_reset(m.qts);
         forget_disk(&disk);
         slot_close(&slot);
@@ -173,7 +155,7 @@ static void test_from_interrupt(void)
                                   container_of(disk.vq[0], QVirtQueuePCI, vq),
                                   &m.alloc, 1);
         direct_interrupt(pci, 1, address);
-        offer_read(&disk, i % 2 ? 1 : 4);
+        disk_offer_reads(&disk, i % 2 ? 1 : 4);
         machine_wait_deleted(&m, "nic0");
         machine_assert_alive(&m);
         forget_disk(&disk);

@@ -40,20 +40,7 @@ static void close_all(Disk *disk)
 static void offer_requests(Disk *disk)
 {
     qtest_memset(disk->m->qts, disk->buffer, 0x5a, REQUESTS * SECTOR);
-    disk_put_header(disk, VIRTIO_BLK_T_IN, 0);
-    for (unsigned i = 0; i < REQUESTS; i++) {
-        unsigned d = i * 3;
-
-        disk_put_desc(disk, 0, d, (Desc) { disk->header, 16,
-                                           VRING_DESC_F_NEXT, d + 1 });
-        disk_put_desc(disk, 0, d + 1,
-                      (Desc) { disk->buffer + i * SECTOR, SECTOR,
-                               VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
-                               d + 2 });
-        disk_put_desc(disk, 0, d + 2, (Desc) { disk->status, 1,
-                                               VRING_DESC_F_WRITE });
-        disk_offer(disk, 0, d);
-    }
+    disk_offer_reads(disk, REQUESTS);
 }
 
 /* Neither data nor status nor the used ring has changed. */
