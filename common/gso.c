@@ -11,7 +11,6 @@
 #include "smartnic/gso.h"
 
 enum {
-    GSO_TCPV4 = 1, GSO_TCPV6 = 4, GSO_ECN = 0x80,   /* virtio 1.2, 5.1.6 */
     ETH_LEN = 14, TAG_LEN = 4, TAGS_MAX = 2,
     TAG_8021Q = 0x8100, TAG_8021AD = 0x88a8,
     IP6_LEN = 40,
@@ -125,11 +124,11 @@ static bool find_headers(SnGso *g, const uint8_t *head, size_t len,
 bool sn_gso_read(SnGso *g, const uint8_t *head, size_t head_len,
                  size_t frame_len, const SnOffload *offload)
 {
-    unsigned type = offload->gso_type & ~GSO_ECN;
+    unsigned type = offload->gso_type & ~SN_GSO_ECN;
 
-    g->v6 = type == GSO_TCPV6;
+    g->v6 = type == SN_GSO_TCPV6;
     g->step = offload->gso_size;
-    if ((type != GSO_TCPV4 && type != GSO_TCPV6) || g->step == 0 ||
+    if ((type != SN_GSO_TCPV4 && type != SN_GSO_TCPV6) || g->step == 0 ||
         !find_headers(g, head, head_len, frame_len)) {
         return false;
     }

@@ -31,6 +31,13 @@ typedef struct SnOffload {
     uint16_t csum_offset;
 } SnOffload;
 
+/* Values of gso_type that the boxes know; ECN is a bit beside the others. */
+enum {
+    SN_GSO_TCPV4 = 1,
+    SN_GSO_TCPV6 = 4,
+    SN_GSO_ECN = 0x80,
+};
+
 enum {
     SN_OFFLOAD_NEEDS_CSUM = 1,  /* checksum from csum_start is to be filled */
     SN_OFFLOAD_DATA_VALID = 2,  /* checksum was verified */

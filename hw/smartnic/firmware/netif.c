@@ -30,7 +30,6 @@ enum {
     TCP_CSUM_OFFSET = 16,       /* of the checksum in the TCP header */
     OUT_IOV = 64,
     FRAME_MAX = UINT16_MAX,     /* of a pbuf */
-    GSO_TCPV4 = 1, GSO_TCPV6 = 4,               /* virtio 1.2, 5.1.6 */
 };
 
 static uint32_t add_words(uint32_t sum, const uint8_t *p, size_t len)
@@ -118,7 +117,7 @@ static bool offload_segmentation(const SnFirmware *fw, struct pbuf *p,
     if (!fw->tx_segmentation || !(offload->flags & SN_OFFLOAD_NEEDS_CSUM)) {
         return false;
     }
-    offload->gso_type = eth[12] == 0x08 ? GSO_TCPV4 : GSO_TCPV6;
+    offload->gso_type = eth[12] == 0x08 ? SN_GSO_TCPV4 : SN_GSO_TCPV6;
     offload->gso_size = find_mss(fw, eth + tcp);
     offload->hdr_len = tcp + (eth[tcp + 12] >> 4) * 4;
     return offload->gso_size > 0;

@@ -94,12 +94,12 @@ static bool send_frame(SnHostPort *hp, const struct iovec *data, unsigned cnt,
 /* Whether the guest takes this kind of long frame; only TCP's can be cut. */
 static bool guest_takes(const SnHostPort *hp, const SnOffload *offload)
 {
-    bool ecn = offload->gso_type & VIRTIO_NET_HDR_GSO_ECN;
+    bool ecn = offload->gso_type & SN_GSO_ECN;
 
-    switch (offload->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
-    case VIRTIO_NET_HDR_GSO_TCPV4:
+    switch (offload->gso_type & ~SN_GSO_ECN) {
+    case SN_GSO_TCPV4:
         return hp->rx_tso4 && (hp->rx_ecn || !ecn);
-    case VIRTIO_NET_HDR_GSO_TCPV6:
+    case SN_GSO_TCPV6:
         return hp->rx_tso6 && (hp->rx_ecn || !ecn);
     default:
         return true;
