@@ -21,8 +21,8 @@ import fio_bench
 import host
 import machine
 import netdevs
-import target
 from bed import Bed
+from native_target import PROGRAM, NativeTarget
 from results import Results
 
 BENCHES = {"bare": bare_bench, "fio": fio_bench}
@@ -38,16 +38,19 @@ class Lab:
         self.target = None
         self.wire = netdevs.open_netdev(options.net, self.pinning)
         self.bed = Bed()
-        reason = target.why_not()
-        if reason:
-            print("no NVMe/TCP: " + reason)
+        if not os.access(PROGRAM, os.X_OK):
+            print(f"no NVMe/TCP: {PROGRAM} is missing: run ninja "
+                  "test-programs")
         else:
-            self.target = target.Target(self.wire)
+            self.target = NativeTarget(
+                self.bed.folder, ["1,size=256M"], listen=self.wire.listen,
+                wrapper=self.wire.wrapper)
 
     def card_args(self):
         """QEMU's arguments for a card with a disk on the target."""
-        return self.bed.card_args(self.target.url(), netdev=self.wire.netdev,
-                                  ip=self.wire.card_ip)
+        return self.bed.card_args(
+            self.target.url(address=self.wire.target_address),
+            netdev=self.wire.netdev, ip=self.wire.card_ip)
 
     def target_pid(self):
         return self.target.pid if self.target else None
@@ -57,9 +60,9 @@ class Lab:
         self.clock.append(guest / by_host)
 
     def close(self):
-        self.bed.close()
         if self.target:
             self.target.close()
+        self.bed.close()
         self.wire.close()
 
 

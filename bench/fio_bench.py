@@ -8,7 +8,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 
 import host
-import target
 from bed import JOB_HELPERS
 from machine import INITRAMFS, Machine
 from results import Sample
@@ -68,8 +67,8 @@ def variants(lab):
     compared with."""
     net = ["-netdev", lab.wire.netdev, "-device",
            "virtio-net-pci,netdev=n0,romfile="]
-    connect = CONNECT.format(address=lab.target.address,
-                             port=lab.target.port, nqn=target.NQN)
+    connect = CONNECT.format(address=lab.wire.target_address,
+                             port=lab.target.port, nqn=lab.target.nqn)
     return {
         "guest-initiator": (net, connect, "/dev/nvme0n1"),
         "card": (lab.card_args(), "", "/dev/vda"),
