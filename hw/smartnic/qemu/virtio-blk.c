@@ -17,7 +17,6 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/bitmap.h"
 #include "qemu/iov.h"
 #include "qemu/units.h"
 #include "hw/qdev-properties.h"
@@ -39,7 +38,6 @@
 SN_TRACE_EVENT(virtio_blk_request);
 SN_TRACE_EVENT(virtio_blk_complete);
 SN_TRACE_EVENT(virtio_blk_drop);
-SN_TRACE_EVENT(virtio_blk_config_changed);
 SN_TRACE_EVENT(virtio_blk_vm_state);
 SN_TRACE_EVENT(virtio_blk_reset);
 SN_TRACE_EVENT(virtio_blk_queue_reset);
@@ -59,58 +57,6 @@ struct SnVirtioBlkReq {
 };
 
 /* ---- ending ---- */
-
-static void mark_notify(SnVirtioBlk *s, VirtQueue *vq)
-{
-    set_bit(virtio_get_queue_index(vq), (unsigned long *)s->notify);
-}
-
-/* What completes a request may unplug the function, see req_complete(). */
-static bool is_plugged(SnVirtioBlk *s)
-{
-    return s->notify_bh != NULL;
-}
-
-/*
- * From a bottom half of its own: an interrupt may be a write to an address of
- * the guest's choice, which may reset or unplug the function, so neither the
- * volume nor the virtqueues' code may be on the stack.
- */
-static void notify_bh(void *opaque)
-{
-    SnVirtioBlk *s = opaque;
-    VirtIODevice *vdev = VIRTIO_DEVICE(s);
-
-    if (!runstate_is_running()) {
-        return;                 /* vm_state_changed() schedules it again */
-    }
-    if (s->notify_config) {
-        s->notify_config = false;
-        virtio_notify_config(vdev);
-    }
-    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
-        if (test_and_clear_bit(i, (unsigned long *)s->notify)) {
-            virtio_notify(vdev, virtio_get_queue(vdev, i));
-        }
-    }
-}
-
-static void notify_guest(SnVirtioBlk *s)
-{
-    if (is_plugged(s)) {
-        sn_qemu_loop()->bh_schedule(s->notify_bh);
-    }
-}
-
-static void notify_config(SnVirtioBlk *s)
-{
-    sn_trace(virtio_blk_config_changed, "id=%s state=%s size=%" PRIu64
-             " read-only=%d", s->id,
-             sn_volume_state_name(sn_volume_state(s->vol)),
-             sn_volume_info(s->vol)->size, sn_volume_info(s->vol)->read_only);
-    s->notify_config = true;
-    notify_guest(s);
-}
 
 /* Gives the element back to the virtqueue's code as it was mapped. */
 static void req_restore(SnVirtioBlkReq *req)
@@ -161,7 +107,7 @@ static void req_complete(SnVirtioBlkReq *req, uint8_t status)
     QTAILQ_REMOVE(&s->reqs, req, next);
     /* All of it, or the status at its end would not be written back. */
     virtqueue_push(req->vq, &req->elem, in_len);
-    mark_notify(s, req->vq);
+    sn_virtio_blk_mark(s, req->vq);
     g_free(req);
 }
 
@@ -196,7 +142,7 @@ bool sn_virtio_blk_must_wait(SnVirtioBlk *s)
 {
     int64_t now = sn_loop_now(sn_qemu_loop());
 
-    if (!is_plugged(s) || !never_ready(s)) {
+    if (!sn_virtio_blk_is_plugged(s) || !never_ready(s)) {
         return false;           /* unplugged, or nothing to wait for */
     }
     if (!s->wait_until) {
@@ -235,7 +181,7 @@ static void wait_over(void *opaque)
         cancel_io(req);
         req_complete(req, VIRTIO_BLK_S_IOERR);
     }
-    notify_config(s);           /* with the interrupts of the requests */
+    sn_virtio_blk_notify_config(s);     /* with the requests' interrupts */
 }
 
 /*
@@ -409,7 +355,7 @@ static bool handle_one(SnVirtioBlk *s, VirtQueue *vq)
         return false;
     }
     start_request(req, &hdr);
-    return is_plugged(s);
+    return sn_virtio_blk_is_plugged(s);
 }
 
 static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
@@ -427,7 +373,7 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
         while (handle_one(s, vq)) {
             /* until the queue is empty or broken */
         }
-        if (!is_plugged(s)) {
+        if (!sn_virtio_blk_is_plugged(s)) {
             return;
         }
         if (quiet) {
@@ -435,7 +381,7 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
         }
     } while (!virtio_queue_empty(vq));
     sn_volume_kick(s->vol);
-    notify_guest(s);            /* of those that the volume did not see */
+    sn_virtio_blk_notify(s);    /* of those that the volume did not see */
 }
 
 /* ---- stopping and starting again ---- */
@@ -445,7 +391,8 @@ static void take_all(SnVirtioBlk *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
 
-    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
+    for (unsigned i = 0;
+         sn_virtio_blk_is_plugged(s) && i < s->num_queues; i++) {
         if ((vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
             virtio_queue_get_addr(vdev, i)) {
             handle_output(vdev, virtio_get_queue(vdev, i));
@@ -494,7 +441,7 @@ static void vm_state_changed(void *opaque, bool running, RunState state)
     }
     take_all(s);
     sn_volume_kick(s->vol);
-    notify_guest(s);
+    sn_virtio_blk_notify(s);
 }
 
 static void virtio_blk_reset(VirtIODevice *vdev)
@@ -637,7 +584,7 @@ static void volume_info_changed(void *opaque)
     SnVirtioBlk *s = opaque;
 
     update_features(s);
-    notify_config(s);
+    sn_virtio_blk_notify_config(s);
 }
 
 static void volume_state_changed(void *opaque, SnVolumeState state)
@@ -647,31 +594,9 @@ static void volume_state_changed(void *opaque, SnVolumeState state)
     }
 }
 
-/*
- * Interrupts that cannot come back to this function leave at once. The turn of
- * the main loop before the bottom half is where a guest that polls, or its
- * processor under TCG, would wait for the lock with its next request.
- */
 static void volume_batch_done(void *opaque)
 {
-    SnVirtioBlk *s = opaque;
-    bool later = false;
-
-    for (unsigned i = 0; is_plugged(s) && i < s->num_queues; i++) {
-        if (!test_bit(i, (unsigned long *)s->notify)) {
-            continue;
-        }
-        if (runstate_is_running() && s->interrupt_is_direct(s, i)) {
-            clear_bit(i, (unsigned long *)s->notify);
-            virtio_notify(VIRTIO_DEVICE(s),
-                          virtio_get_queue(VIRTIO_DEVICE(s), i));
-        } else {
-            later = true;
-        }
-    }
-    if (later) {
-        notify_guest(s);
-    }
+    sn_virtio_blk_notify_direct(opaque);
 }
 
 static const SnVolumeEvents volume_events = {
@@ -723,7 +648,8 @@ static void virtio_blk_realize(DeviceState *dev, Error **errp)
         error_setg(errp, "%s", gerr->message);
         return;
     }
-    s->notify_bh = sn_qemu_loop()->bh_new(sn_qemu_loop(), notify_bh, s);
+    s->notify_bh = sn_qemu_loop()->bh_new(sn_qemu_loop(),
+                                           sn_virtio_blk_notify_bh, s);
     s->wait_timer = sn_qemu_loop()->timer_new(sn_qemu_loop(), wait_over, s);
     QTAILQ_INIT(&s->reqs);
     virtio_init(vdev, VIRTIO_ID_BLOCK,

@@ -66,6 +66,19 @@ bool sn_virtio_blk_must_wait(SnVirtioBlk *s);
  */
 void sn_virtio_blk_close(SnVirtioBlk *s);
 
+/* virtio-blk-notify.c. What completes a request may unplug the function. */
+bool sn_virtio_blk_is_plugged(SnVirtioBlk *s);
+/* @vq has something new for the guest. */
+void sn_virtio_blk_mark(SnVirtioBlk *s, VirtQueue *vq);
+/* Interrupts for the queues that were marked, from the loop. */
+void sn_virtio_blk_notify(SnVirtioBlk *s);
+/* Likewise, at once those that cannot come back to this function. */
+void sn_virtio_blk_notify_direct(SnVirtioBlk *s);
+/* An interrupt for a change of the configuration space, with the next ones. */
+void sn_virtio_blk_notify_config(SnVirtioBlk *s);
+/* The callback of notify_bh. */
+void sn_virtio_blk_notify_bh(void *opaque);
+
 /* virtio-blk-stats.c: what the monitor can ask about the volume. */
 void sn_virtio_blk_stats_init(Object *obj);
 /* The same properties on @owner, whose part @obj is. */
