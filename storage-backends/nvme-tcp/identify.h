@@ -7,7 +7,7 @@
 #ifndef SN_NVMETCP_IDENTIFY_H
 #define SN_NVMETCP_IDENTIFY_H
 
-#include "nvme.h"
+#include "smartnic/nvme.h"
 #include "smartnic/volume.h"
 
 typedef struct SnNvmeCtrl {

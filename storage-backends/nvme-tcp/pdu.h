@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "nvme.h"
+#include "smartnic/nvme.h"
 
 typedef enum SnPduType {
     SN_PDU_ICREQ = 0,

@@ -11,8 +11,8 @@
 #ifndef SN_NVMETCP_QUEUE_H
 #define SN_NVMETCP_QUEUE_H
 
-#include "nvme.h"
 #include "smartnic/loop.h"
+#include "smartnic/nvme.h"
 #include "smartnic/stream.h"
 #include "smartnic/volume.h"
 
@@ -32,12 +32,6 @@ typedef struct SnNvmeCmd SnNvmeCmd;
  * that is one PDU.
  */
 #define SN_NVMETCP_DDGST_TRANSFER (128 * 1024)
-
-typedef enum SnNvmeDir {
-    SN_NVME_NO_DATA,
-    SN_NVME_IN,                 /* from the controller */
-    SN_NVME_OUT,
-} SnNvmeDir;
 
 /*
  * The command is over: @opaque is the one of its SnNvmeRequest, @cqe the

@@ -7,7 +7,8 @@
 #ifndef SN_NVMETCP_STATUS_H
 #define SN_NVMETCP_STATUS_H
 
-#include "nvme.h"
+#include "smartnic/nvme.h"
+
 
 /* 0, or the errno (negative, see volume.h) that an I/O status means. */
 int sn_nvme_status_to_errno(unsigned status);
