@@ -1,5 +1,6 @@
 /*
- * Cutting a TCP frame that segmentation offload made long (RFC 9293, 791, 8200).
+ * Cutting a TCP frame that segmentation offload made long (RFC 9293, 791 and
+ * 8200).
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later

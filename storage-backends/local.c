@@ -75,25 +75,11 @@ static bool parse(const SnUrl *url, const char *extra, SnVolumeInfo *info,
     return check_size(url, info, err);
 }
 
-/* Carries out everything that is queued. */
-static void run_queue(void *opaque)
+static void connected(void *opaque)
 {
     SnBackend *be = opaque;
-    SnVolume *vol = be->vol;
-    GList *link;
 
-    if (!be->ready) {
-        be->ready = true;
-        sn_backend_ready(vol, &be->info);
-        return;
-    }
-    sn_backend_batch_begin(vol);
-    while ((link = g_queue_pop_head_link(&be->queue))) {
-        SnIo *io = link->data;
-
-        sn_backend_done(io, be->execute(be, io));
-    }
-    sn_backend_batch_end(vol);
+    sn_backend_ready(be->vol, &be->info);
 }
 
 bool sn_local_init(SnBackend *be, const SnBackendConfig *config,
@@ -114,7 +100,7 @@ bool sn_local_init(SnBackend *be, const SnBackendConfig *config,
     info->queues = 1;
     be->vol = config->vol;
     be->loop = config->loop;
-    be->bh = be->loop->bh_new(be->loop, run_queue, be);
+    be->bh = be->loop->bh_new(be->loop, connected, be);
     return true;
 }
 
@@ -140,9 +126,16 @@ bool sn_local_submit(SnBackend *be, SnIo *io)
     return true;
 }
 
+/* Carries out everything that is queued. */
 void sn_local_kick(SnBackend *be)
 {
-    be->loop->bh_schedule(be->bh);
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&be->queue))) {
+        SnIo *io = link->data;
+
+        sn_backend_done(io, be->execute(be, io));
+    }
 }
 
 void sn_local_cancel(SnBackend *be, SnIo *io)

@@ -1,7 +1,7 @@
 /*
  * What the backends without a far side (null, mem) have in common: the URL's
- * parameters, and a queue of requests that a bottom half carries out after
- * kick(), all in one batch.
+ * parameters, and a queue of requests that kick() carries out, all in one
+ * batch.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -19,8 +19,7 @@ struct SnBackend {
     /* Carries out @io, which is within the volume; 0 or a negative errno. */
     int (*execute)(SnBackend *be, const SnIo *io);
     GQueue queue;               /* of SnIo, linked through their scratch */
-    SnBh *bh;
-    bool ready;                 /* told to the volume since start() */
+    SnBh *bh;                   /* answers start() */
 };
 
 /*

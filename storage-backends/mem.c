@@ -82,6 +82,8 @@ static int mem_execute(SnBackend *be, const SnIo *io)
         return mem_compare(data, io);
     case SN_IO_FLUSH:
         break;
+    case SN_IO_NVME:
+        return -EOPNOTSUPP;     /* the volume does not let it come here */
     }
     return 0;
 }

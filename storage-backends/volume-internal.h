@@ -42,7 +42,7 @@ typedef struct SnIoList {
     unsigned count;
 } SnIoList;
 
-#define SN_IO_OPS (SN_IO_COMPARE + 1)
+#define SN_IO_OPS (SN_IO_NVME + 1)
 
 /* The URL's parameters that are the volume's own, all in ns. */
 typedef struct SnVolumeOptions {
@@ -103,6 +103,7 @@ struct SnVolume {
      * not be called while this is not 0.
      */
     unsigned in_backend;
+    bool work;                  /* for sn_volume_run(), at the batch's end */
     bool unkicked;              /* submitted to the backend since its kick */
     bool closing;               /* sn_volume_close() was called */
     bool running;               /* sn_volume_run() is on the stack */
@@ -178,7 +179,7 @@ static inline int64_t sn_volume_batch_time(SnVolume *vol)
     return vol->batch_now;
 }
 
-/* Runs sn_volume_run() soon, unless a batch is open that will. */
+/* Runs sn_volume_run() soon: at the end of a batch, if one is open. */
 void sn_volume_wake(SnVolume *vol);
 
 /* Calls complete() of what is done, then offers what waits. */

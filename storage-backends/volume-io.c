@@ -36,6 +36,7 @@ const char *sn_io_op_name(SnIoOp op)
         [SN_IO_DISCARD] = "discard",
         [SN_IO_WRITE_ZEROES] = "write zeroes",
         [SN_IO_COMPARE] = "compare",
+        [SN_IO_NVME] = "passthrough command",
     };
 
     G_STATIC_ASSERT(G_N_ELEMENTS(names) == SN_IO_OPS);
@@ -89,7 +90,9 @@ void sn_io_list_remove(SnIoList *list, SnIo *io)
 
 void sn_volume_wake(SnVolume *vol)
 {
-    if (!vol->batch) {
+    if (vol->batch) {
+        vol->work = true;
+    } else {
         vol->loop->bh_schedule(vol->work_bh);
     }
 }
@@ -99,6 +102,23 @@ void sn_volume_finish(SnVolume *vol, SnIo *io, int ret)
     io->ret = ret;
     sn_io_list_push(&vol->done, io, SN_IO_DONE);
     sn_volume_wake(vol);
+}
+
+/* An NVMe command is the far side's to judge, but for how its data moves. */
+static int check_nvme(const SnVolumeInfo *info, const SnIo *io)
+{
+    const SnNvmeCommand *cmd = io->nvme;
+
+    /* Fabrics commands are about the connection, which is not the guest's. */
+    if (!info->nvme.passthrough || cmd->sqe.opcode == nvme_admin_fabrics ||
+        (cmd->admin && cmd->dir == SN_NVME_OUT)) {
+        return -EOPNOTSUPP;
+    }
+    if ((cmd->dir == SN_NVME_NO_DATA) != !io->len || io->len % 4 ||
+        (info->max_transfer && io->len > info->max_transfer)) {
+        return -EINVAL;
+    }
+    return 0;
 }
 
 int sn_volume_check(const SnVolume *vol, const SnIo *io)
@@ -122,6 +142,8 @@ int sn_volume_check(const SnVolume *vol, const SnIo *io)
     case SN_IO_COMPARE:
         offered = info->compare;
         break;
+    case SN_IO_NVME:
+        return check_nvme(info, io);
     }
     if (!offered) {
         return -EOPNOTSUPP;
@@ -139,7 +161,14 @@ int sn_volume_check(const SnVolume *vol, const SnIo *io)
 /* Whether there is nothing to do for @io, which has passed the check. */
 static bool is_noop(const SnVolume *vol, const SnIo *io)
 {
-    return io->op == SN_IO_FLUSH ? !vol->info.write_cache : !io->len;
+    switch (io->op) {
+    case SN_IO_FLUSH:
+        return !vol->info.write_cache;
+    case SN_IO_NVME:
+        return false;
+    default:
+        return !io->len;
+    }
 }
 
 bool sn_volume_send(SnVolume *vol, SnIo *io)
@@ -255,7 +284,7 @@ void sn_volume_run(SnVolume *vol)
         return;
     }
     vol->running = true;
-    vol->rerun = false;
+    vol->rerun = vol->work = false;
     vol->batch_now = 0;
     complete_some(vol, n);
     if (!vol->closing) {
@@ -291,7 +320,10 @@ void sn_volume_requeue(SnVolume *vol)
         if (split) {
             sn_split_forget(vol, io);
         }
-        if (sn_volume_give_up_on(vol, io)) {
+        io->nvme_status = 0;
+        if (io->op == SN_IO_NVME && io->flags & SN_IO_ONCE) {
+            sn_volume_finish(vol, io, -ECONNRESET);
+        } else if (sn_volume_give_up_on(vol, io)) {
             sn_volume_finish(vol, io, -ETIMEDOUT);
         } else {
             push_front(&vol->pending, io, SN_IO_PENDING);
@@ -319,6 +351,7 @@ void sn_volume_submit(SnVolume *vol, SnIo *io)
     io->parent = NULL;
     io->parts = 0;
     io->ret = 0;
+    io->nvme_status = 0;
     io->timeouts = 0;
     if (!vol->unkicked && !vol->running) {
         vol->batch_now = 0;     /* the first of a batch */
@@ -345,8 +378,16 @@ void sn_volume_submit(SnVolume *vol, SnIo *io)
 
 void sn_volume_kick(SnVolume *vol)
 {
-    if (!vol->in_backend) {
+    if (vol->in_backend) {
+        return;
+    }
+    if (vol->unkicked) {
+        vol->batch++;
         kick(vol);
+        vol->batch--;
+    }
+    if (vol->work && !vol->batch) {
+        sn_volume_run(vol);
     }
 }
 

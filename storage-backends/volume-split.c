@@ -124,6 +124,7 @@ static uint64_t max_part(const SnVolumeInfo *info, const SnIo *io)
         max = info->max_write_zeroes;
         break;
     case SN_IO_FLUSH:
+    case SN_IO_NVME:
         break;
     }
     return max ? MAX(max & ~(block - 1), block) : 0;
@@ -132,7 +133,7 @@ static uint64_t max_part(const SnVolumeInfo *info, const SnIo *io)
 static bool flush_must_follow(const SnVolumeInfo *info, const SnIo *io)
 {
     return (io->flags & SN_IO_FUA) && io->op != SN_IO_FLUSH &&
-           info->write_cache && !info->fua;
+           io->op != SN_IO_NVME && info->write_cache && !info->fua;
 }
 
 bool sn_split_needed(const SnVolume *vol, const SnIo *io)
@@ -184,6 +185,7 @@ static bool send_part(SnVolume *vol, SnSplit *split, Part *part)
 {
     part->io.vol = vol;
     part->io.parent = split->io;
+    part->io.nvme_status = 0;
     part->io.state = SN_IO_IN_FLIGHT;
     part->busy = true;
     split->io->parts++;
@@ -351,6 +353,7 @@ void sn_split_part_done(SnVolume *vol, SnIo *part, int ret)
     io->parts--;
     if (ret && !io->ret) {
         io->ret = ret;
+        io->nvme_status = part->nvme_status;
     }
     settle(vol, split_of(io));
 }

@@ -141,6 +141,8 @@ SnVolume *sn_volume_open_with_ops(const SnVolumeConfig *config, SnUrl *url,
     init_loop(vol, config->loop);
     vol->be = ops->create(&(SnBackendConfig){ .vol = vol, .url = url,
                                               .id = vol->id,
+                                              .host = config->host
+                                                      ? config->host : vol->id,
                                               .net = config->net,
                                               .loop = vol->loop }, err);
     if (!vol->be) {

@@ -62,6 +62,8 @@ typedef struct SnBackendConfig {
     SnVolume *vol;              /* for the sn_backend_*() calls below */
     const SnUrl *url;           /* borrowed during create() */
     const char *id;             /* for messages; lives as long as the volume */
+    const char *host;           /* see SnVolumeConfig; or the id, never NULL.
+                                 * Borrowed during create() */
     SnNet *net;
     SnLoop *loop;
 } SnBackendConfig;
@@ -129,7 +131,8 @@ void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info);
  * Request @io is over, with 0 or a negative errno; the backend has let go of
  * it. Its complete() may run from inside this call when that is between
  * sn_backend_batch_begin() and _end(), except while the volume is inside the
- * backend's submit(), kick() or cancel(): then it runs from the loop.
+ * backend's submit(), kick() or cancel(): then it runs after kick(), or from
+ * the loop.
  */
 void sn_backend_done(SnIo *io, int ret);
 

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "smartnic/loop.h"
+#include "smartnic/nvme.h"
 #include "smartnic/stream.h"
 
 typedef struct SnVolume SnVolume;
@@ -29,12 +30,36 @@ typedef enum SnIoOp {
     SN_IO_DISCARD,
     SN_IO_WRITE_ZEROES,
     SN_IO_COMPARE,
+    /*
+     * An NVMe command as it is, for a volume whose far side is an NVMe
+     * namespace (SnVolumeInfo.nvme.passthrough): see SnIo.nvme. Elsewhere it
+     * is -EOPNOTSUPP. offset is 0; len and iov are the command's data.
+     */
+    SN_IO_NVME,
 } SnIoOp;
 
 enum {
     SN_IO_FUA   = 1 << 0,       /* stable on the far side before completion */
     SN_IO_UNMAP = 1 << 1,       /* write zeroes may deallocate */
+    /*
+     * SN_IO_NVME: not to be sent twice. If the path is lost while it is in
+     * flight, nobody knows whether it was carried out: it ends with
+     * -ECONNRESET, and is not sent again after reconnecting.
+     */
+    SN_IO_ONCE  = 1 << 2,
 };
+
+/*
+ * The command of SN_IO_NVME. Of @sqe the backend sets CID, NSID, PSDT and data
+ * pointer; the rest goes to the namespace as it is.
+ */
+typedef struct SnNvmeCommand {
+    SnNvmeSqe sqe;
+    bool admin;                 /* for the admin queue: Identify and such,
+                                 * nothing that has data for it */
+    SnNvmeDir dir;              /* of SnIo.iov */
+    SnNvmeCqe cqe;              /* the response, once it is over with 0 */
+} SnNvmeCommand;
 
 /* Bytes of every request that belong to the backend while it is in flight. */
 #define SN_IO_SCRATCH 448
@@ -52,7 +77,8 @@ enum {
  * full, -EROFS write to a read-only volume, -EINVAL outside the volume or not
  * aligned, -EOPNOTSUPP operation not offered, -EILSEQ compare found a
  * difference, -ENODEV volume gone for good, -ETIMEDOUT fast-io-fail-tmo passed,
- * or this request alone was left unanswered again and again (io-timeout).
+ * or this request alone was left unanswered again and again (io-timeout),
+ * -EBADE another host's reservation forbids it, -ECONNRESET see SN_IO_ONCE.
  */
 struct SnIo {
     /* Set by the submitter, not changed by anybody while submitted. */
@@ -60,9 +86,17 @@ struct SnIo {
     unsigned flags;
     uint64_t offset;            /* bytes, multiple of block_size */
     uint64_t len;               /* bytes, multiple of block_size; flush: 0 */
-    const struct iovec *iov;    /* read, write, compare: sums up to len */
+    const struct iovec *iov;    /* data, if any: sums up to len */
     unsigned iovcnt;
+    SnNvmeCommand *nvme;        /* SN_IO_NVME: borrowed, else not looked at */
     void (*complete)(SnIo *io, int ret);
+
+    /*
+     * Valid in complete() with an error: the status with which an NVMe far
+     * side refused it (SN_NVME_STATUS(), and SN_NVME_STATUS_DNR when that was
+     * set), so that it can be told to the guest as it is. 0: there is none.
+     */
+    uint16_t nvme_status;
 
     /* Private to the volume. */
     SnIo *next, *prev;
@@ -100,6 +134,20 @@ typedef enum SnVolumeState {
 
 const char *sn_volume_state_name(SnVolumeState state);
 
+/*
+ * What an NVMe far side says of its namespace beyond what every disk has, in
+ * NVMe's own terms (NVM Command Set 1.0 figure 97), in the host's byte order.
+ * All zeroes for other volumes.
+ */
+typedef struct SnVolumeNvme {
+    bool passthrough;           /* SN_IO_NVME is offered */
+    uint16_t oncs;              /* optional commands of the controller */
+    uint8_t nsfeat, nmic, rescap, fpi, dlfeat;
+    uint16_t nawun, nawupf, nacwu, nabsn, nabo, nabspf, noiob;
+    uint16_t npwg, npwa, npdg, npda, nows;
+    uint64_t ncap, nuse;        /* blocks */
+} SnVolumeNvme;
+
 /* What a volume can do, as its far side reports it. Sizes in bytes. */
 typedef struct SnVolumeInfo {
     uint64_t size;
@@ -120,6 +168,7 @@ typedef struct SnVolumeInfo {
     uint8_t nguid[16];          /* all zeroes when it has none */
     uint8_t uuid[16];
     uint8_t eui64[8];
+    SnVolumeNvme nvme;
 } SnVolumeInfo;
 
 /*
@@ -151,6 +200,12 @@ typedef struct SnVolumeEvents {
 typedef struct SnVolumeConfig {
     const char *url;            /* see docs/user-guide.rst; copied */
     const char *id;             /* names the volume in messages; copied */
+    /*
+     * Names the computer that the card is in, which a far side knows its hosts
+     * by, in access lists and reservations: a UUID as text, or any name that
+     * no other has. NULL: there is only the id. Borrowed.
+     */
+    const char *host;
     SnNet *net;                 /* outlives the volume; NULL: local only */
     SnLoop *loop;               /* outlives the volume */
     const SnVolumeEvents *events;
@@ -198,7 +253,10 @@ void sn_volume_submit(SnVolume *vol, SnIo *io);
 
 /*
  * Ends a batch of submissions: now they have to leave. A batch is short, since
- * its requests share one look at the clock.
+ * its requests share one look at the clock. Requests that are over by then, for
+ * example those of a volume in memory, complete from inside this call: a turn
+ * of the loop may mean another thread, which takes longer than they did. As
+ * from every completion, the volume may be closed when it returns.
  */
 void sn_volume_kick(SnVolume *vol);
 

@@ -145,7 +145,7 @@ struct SnNvmeAssoc {
 /* association.c */
 
 void sn_nvmetcp_assoc_set_state(SnNvmeAssoc *a, SnNvmeAssocState state);
-/* One admin command; there is always room for the few that are used. */
+/* One admin command of our own; there is always room for these few. */
 void sn_nvmetcp_assoc_admin(SnNvmeAssoc *a, const SnNvmeSqe *sqe,
                             SnNvmeDir dir, uint32_t len, SnNvmeDone *done);
 /* Commands in flight on an I/O queue. */

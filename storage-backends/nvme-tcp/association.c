@@ -17,6 +17,8 @@
 #define CRDT_UNIT (100 * SN_NS_PER_MS)
 #define PATH_PATIENCE (10 * SN_NS_PER_S)
 #define CAP_TO_UNIT (500 * SN_NS_PER_MS)
+/* Our own commands on the admin queue always find room. */
+#define ADMIN_FOR_OTHERS (SN_NVMETCP_ADMIN_SIZE / 2)
 
 SN_TRACE_EVENT(nvmetcp_assoc_step);
 SN_TRACE_EVENT(nvmetcp_assoc_ready);
@@ -301,11 +303,23 @@ SnNvmeCmd *sn_nvmetcp_assoc_send(SnNvmeAssoc *a, const SnNvmeRequest *req,
     return NULL;
 }
 
-bool sn_nvmetcp_assoc_cancelled_overlaps(const SnNvmeAssoc *a, uint64_t slba,
-                                         uint64_t nlb)
+SnNvmeCmd *sn_nvmetcp_assoc_send_admin(SnNvmeAssoc *a,
+                                       const SnNvmeRequest *req,
+                                       SnNvmeQueue **q)
+{
+    if (a->state != SN_NVME_ASSOC_READY ||
+        sn_nvmetcp_queue_used(a->admin) >= ADMIN_FOR_OTHERS) {
+        return NULL;
+    }
+    *q = a->admin;
+    return sn_nvmetcp_queue_send(a->admin, req);
+}
+
+bool sn_nvmetcp_assoc_cancelled_overlaps(const SnNvmeAssoc *a,
+                                         const SnNvmeScope *scope)
 {
     for (unsigned i = 0; i < a->num_io; i++) {
-        if (sn_nvmetcp_queue_cancelled_overlaps(a->io[i], slba, nlb)) {
+        if (sn_nvmetcp_queue_cancelled_overlaps(a->io[i], scope)) {
             return true;
         }
     }
@@ -317,6 +331,7 @@ void sn_nvmetcp_assoc_push(SnNvmeAssoc *a)
     for (unsigned i = 0; i < a->num_io; i++) {
         sn_nvmetcp_queue_push(a->io[i]);
     }
+    sn_nvmetcp_queue_push(a->admin);
 }
 
 uint32_t sn_nvmetcp_assoc_block_size(const SnNvmeAssoc *a)

@@ -40,9 +40,14 @@ void sn_nvmetcp_assoc_fail(SnNvmeAssoc *a, bool permanent, const char *fmt,
 SnNvmeCmd *sn_nvmetcp_assoc_send(SnNvmeAssoc *a, const SnNvmeRequest *req,
                                  SnNvmeQueue **q);
 
+/* The same with an admin command, on the admin queue. */
+SnNvmeCmd *sn_nvmetcp_assoc_send_admin(SnNvmeAssoc *a,
+                                       const SnNvmeRequest *req,
+                                       SnNvmeQueue **q);
+
 /* See sn_nvmetcp_queue_cancelled_overlaps(). */
-bool sn_nvmetcp_assoc_cancelled_overlaps(const SnNvmeAssoc *a, uint64_t slba,
-                                         uint64_t nlb);
+bool sn_nvmetcp_assoc_cancelled_overlaps(const SnNvmeAssoc *a,
+                                         const SnNvmeScope *scope);
 
 /* Asks the controller to give up command @cid of @q. Best effort. */
 void sn_nvmetcp_assoc_abort(SnNvmeAssoc *a, SnNvmeQueue *q, uint16_t cid);

@@ -134,6 +134,35 @@ static void set_granularity(SnVolumeInfo *info, const struct nvme_id_ns *id)
     }
 }
 
+/* For a guest that sees an NVMe namespace, too. */
+static void set_nvme(SnVolumeNvme *nvme, const SnNvmeCtrl *ctrl,
+                     const struct nvme_id_ns *id)
+{
+    *nvme = (SnVolumeNvme){
+        .passthrough = true,
+        .oncs = ctrl->oncs,
+        .nsfeat = id->nsfeat,
+        .nmic = id->nmic,
+        .rescap = id->rescap,
+        .fpi = id->fpi,
+        .dlfeat = id->dlfeat,
+        .nawun = GUINT16_FROM_LE(id->nawun),
+        .nawupf = GUINT16_FROM_LE(id->nawupf),
+        .nacwu = GUINT16_FROM_LE(id->nacwu),
+        .nabsn = GUINT16_FROM_LE(id->nabsn),
+        .nabo = GUINT16_FROM_LE(id->nabo),
+        .nabspf = GUINT16_FROM_LE(id->nabspf),
+        .noiob = GUINT16_FROM_LE(id->noiob),
+        .npwg = GUINT16_FROM_LE(id->npwg),
+        .npwa = GUINT16_FROM_LE(id->npwa),
+        .npdg = GUINT16_FROM_LE(id->npdg),
+        .npda = GUINT16_FROM_LE(id->npda),
+        .nows = GUINT16_FROM_LE(id->nows),
+        .ncap = GUINT64_FROM_LE(id->ncap),
+        .nuse = GUINT64_FROM_LE(id->nuse),
+    };
+}
+
 /* Why a namespace of @nsze blocks cannot be used, or NULL. */
 static char *unusable(const struct nvme_id_ns *id,
                       const struct nvme_lbaf *lbaf, uint64_t nsze)
@@ -180,6 +209,7 @@ SnNvmeNsResult sn_nvme_parse_ns(SnVolumeInfo *info, const SnNvmeCtrl *ctrl,
     };
     set_limits(info, ctrl);
     set_granularity(info, id);
+    set_nvme(&info->nvme, ctrl, id);
     memcpy(info->nguid, id->nguid, sizeof(info->nguid));
     memcpy(info->eui64, id->eui64, sizeof(info->eui64));
     g_strlcpy(info->serial, ctrl->serial, sizeof(info->serial));

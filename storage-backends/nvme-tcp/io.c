@@ -14,7 +14,16 @@ static const uint8_t opcodes[] = {
     [SN_IO_WRITE_ZEROES] = nvme_cmd_write_zeroes,
     [SN_IO_COMPARE] = nvme_cmd_compare,
 };
-G_STATIC_ASSERT(G_N_ELEMENTS(opcodes) == SN_IO_COMPARE + 1);
+G_STATIC_ASSERT(G_N_ELEMENTS(opcodes) == SN_IO_NVME);
+
+SnNvmeScope sn_nvmetcp_io_scope(const SnIo *io, uint32_t block_size)
+{
+    if (io->op == SN_IO_NVME) {
+        return sn_nvme_scope(&io->nvme->sqe);
+    }
+    return (SnNvmeScope){ .slba = io->offset / block_size,
+                          .nlb = io->len / block_size };
+}
 
 /* One range, which is the data of the command. */
 static void set_range(SnNvmeRequest *req, SnNvmeIo *nio, uint64_t slba,
@@ -50,12 +59,31 @@ static void set_blocks(SnNvmeRequest *req, const SnIo *io, uint64_t slba,
     }
 }
 
+/* As it is. Whatever the queue does not set must not be the guest's. */
+static void set_command(SnNvmeRequest *req, const SnIo *io, uint32_t nsid)
+{
+    req->sqe = io->nvme->sqe;
+    req->sqe.nsid = GUINT32_TO_LE(nsid);
+    req->sqe.mptr = 0;
+    req->sqe.prp1 = req->sqe.prp2 = 0;
+    req->dir = io->nvme->dir;
+    if (io->len) {
+        req->iov = io->iov;
+        req->len = io->len;
+    }
+}
+
 void sn_nvmetcp_io_request(SnNvmeRequest *req, SnNvmeIo *nio, const SnIo *io,
                            uint32_t nsid, uint32_t block_size)
 {
     uint64_t slba = io->offset / block_size;
     uint64_t nlb = io->len / block_size;
 
+    if (io->op == SN_IO_NVME) {
+        *req = (SnNvmeRequest){ .dir = SN_NVME_NO_DATA };
+        set_command(req, io, nsid);
+        return;
+    }
     *req = (SnNvmeRequest){
         .sqe = { .opcode = opcodes[io->op], .nsid = GUINT32_TO_LE(nsid) },
         .dir = SN_NVME_NO_DATA,

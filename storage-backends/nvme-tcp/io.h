@@ -23,6 +23,9 @@ typedef struct SnNvmeIo {
 } SnNvmeIo;
 G_STATIC_ASSERT(sizeof(SnNvmeIo) <= SN_IO_SCRATCH);
 
+/* The blocks that @io, which is not for the admin queue, touches. */
+SnNvmeScope sn_nvmetcp_io_scope(const SnIo *io, uint32_t block_size);
+
 /*
  * Fills @req, all but done and opaque, with the command for @io on namespace
  * @nsid with blocks of @block_size bytes. Data of the command may be in @nio.

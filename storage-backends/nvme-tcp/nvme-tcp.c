@@ -28,6 +28,11 @@ struct SnBackend {
 
 static void io_done(void *opaque, const SnNvmeCqe *cqe);
 
+static bool is_admin(const SnIo *io)
+{
+    return io->op == SN_IO_NVME && io->nvme->admin;
+}
+
 static bool send_io(SnBackend *be, SnIo *io)
 {
     SnNvmeIo *nio = sn_io_scratch(io);
@@ -37,7 +42,9 @@ static bool send_io(SnBackend *be, SnIo *io)
                           sn_nvmetcp_assoc_block_size(be->assoc));
     req.done = io_done;
     req.opaque = io;
-    nio->cmd = sn_nvmetcp_assoc_send(be->assoc, &req, &nio->q);
+    nio->cmd = is_admin(io)
+               ? sn_nvmetcp_assoc_send_admin(be->assoc, &req, &nio->q)
+               : sn_nvmetcp_assoc_send(be->assoc, &req, &nio->q);
     return nio->cmd;
 }
 
@@ -87,6 +94,13 @@ static void retry(void *opaque)
     sn_nvmetcp_assoc_push(be->assoc);
 }
 
+static SnNvmeRetry retry_of(const SnIo *io, const SnNvmeCqe *cqe)
+{
+    return io->op == SN_IO_NVME
+           ? sn_nvme_status_retry_as_is(cqe, io->flags & SN_IO_ONCE)
+           : sn_nvme_status_retry(cqe);
+}
+
 /*
  * Whether @io, refused with @cqe, is to be sent again. A guest waits for a way
  * to its disk however long that takes: after some time it is a lost one, which
@@ -101,9 +115,9 @@ static bool wants_retry(SnBackend *be, SnIo *io, const SnNvmeCqe *cqe)
     if (status == SN_NVME_STATUS(NVME_SCT_GENERIC, NVME_SC_INVALID_NS)) {
         /* Was it taken away? */
         sn_nvmetcp_assoc_check_namespace(be->assoc);
-        return nio->retries++ < MAX_RETRIES;
+        return io->op != SN_IO_NVME && nio->retries++ < MAX_RETRIES;
     }
-    switch (sn_nvme_status_retry(cqe)) {
+    switch (retry_of(io, cqe)) {
     case SN_NVME_RETRY_NEVER:
         return false;
     case SN_NVME_RETRY_SOME:
@@ -138,6 +152,12 @@ static void io_done(void *opaque, const SnNvmeCqe *cqe)
         retry_later(be, io, delay);
         return;
     }
+    if (status) {
+        io->nvme_status = status |
+                          (sn_nvme_dnr(cqe) ? SN_NVME_STATUS_DNR : 0);
+    } else if (io->op == SN_IO_NVME) {
+        io->nvme->cqe = *cqe;
+    }
     sn_backend_done(io, sn_nvme_status_to_errno(status));
 }
 
@@ -154,7 +174,7 @@ static SnBackend *nvmetcp_create(const SnBackendConfig *config, GError **err)
 {
     SnBackend *be = g_new0(SnBackend, 1);
 
-    if (!sn_nvmetcp_options_parse(&be->options, config->url, config->id,
+    if (!sn_nvmetcp_options_parse(&be->options, config->url, config->host,
                                   err)) {
         sn_nvmetcp_options_clear(&be->options);
         g_free(be);
@@ -172,19 +192,23 @@ static void nvmetcp_start(SnBackend *be)
     sn_nvmetcp_assoc_start(be->assoc);
 }
 
+/*
+ * A cancelled write may still be on its way to the disk. What the submitter
+ * does to the same blocks now must not be overtaken by it.
+ */
+static bool must_wait(SnBackend *be, const SnIo *io)
+{
+    SnNvmeScope scope = sn_nvmetcp_io_scope(
+        io, sn_nvmetcp_assoc_block_size(be->assoc));
+
+    return sn_nvmetcp_assoc_cancelled_overlaps(be->assoc, &scope);
+}
+
 static bool nvmetcp_submit(SnBackend *be, SnIo *io)
 {
     SnNvmeIo *nio = sn_io_scratch(io);
-    uint32_t block_size = sn_nvmetcp_assoc_block_size(be->assoc);
 
-    /*
-     * A cancelled write may still be on its way to the disk. What the
-     * submitter does to the same blocks now must not be overtaken by it.
-     */
-    if (io->op != SN_IO_FLUSH &&
-        sn_nvmetcp_assoc_cancelled_overlaps(be->assoc,
-                                            io->offset / block_size,
-                                            io->len / block_size)) {
+    if (!is_admin(io) && must_wait(be, io)) {
         return false;
     }
     *nio = (SnNvmeIo){ .be = be };

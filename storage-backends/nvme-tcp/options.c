@@ -8,31 +8,11 @@
 
 #include <string.h>
 
+#include "smartnic/uuid.h"
+
 #define DEFAULT_PORT 4420
 #define NQN_MAX 223             /* bytes, NVMe Base 2.0 section 4.5 */
 #define UUID_NQN "nqn.2014-08.org.nvmexpress:uuid:"
-
-/* Names are hashed together with this, as RFC 4122 section 4.3 wants. */
-static const uint8_t hash_space[16] = {
-    0x5a, 0x1e, 0x8c, 0x3d, 0x0b, 0x47, 0x4f, 0x62,
-    0x9d, 0x21, 0xc6, 0x70, 0x34, 0xe9, 0xb8, 0x15,
-};
-
-/* A UUID of version 5 (RFC 4122): always the same one for the same name. */
-static void name_to_uuid(const char *name, uint8_t *uuid)
-{
-    GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA1);
-    uint8_t digest[20];
-    gsize len = sizeof(digest);
-
-    g_checksum_update(sum, hash_space, sizeof(hash_space));
-    g_checksum_update(sum, (const guchar *)name, strlen(name));
-    g_checksum_get_digest(sum, digest, &len);
-    g_checksum_free(sum);
-    memcpy(uuid, digest, 16);
-    uuid[6] = (uuid[6] & 0x0f) | 0x50;
-    uuid[8] = (uuid[8] & 0x3f) | 0x80;
-}
 
 static char *uuid_to_text(const uint8_t *u)
 {
@@ -74,26 +54,34 @@ static bool check_nqn(const char *what, const char *nqn, GError **err)
 
 /*
  * The host identifier has to go with the host NQN: targets take the same NQN
- * with another identifier for an error (NVMe Base 2.0 section 4.5.2).
+ * with another identifier for an error (NVMe Base 2.0 section 4.5.2). And it is
+ * by the identifier that they know who holds a reservation.
  */
+static void set_hostid(SnNvmeTcpOptions *options, const char *name)
+{
+    const char *uuid = g_str_has_prefix(name, UUID_NQN)
+                       ? name + strlen(UUID_NQN) : name;
+
+    if (g_uuid_string_is_valid(uuid)) {
+        text_to_uuid(uuid, options->hostid);
+    } else {
+        sn_uuid_from_name(name, options->hostid);
+    }
+}
+
 static void set_host(SnNvmeTcpOptions *options, const char *hostnqn,
-                     const char *id)
+                     const char *host)
 {
     g_autofree char *uuid = NULL;
 
-    if (!hostnqn) {
-        name_to_uuid(id ? id : "", options->hostid);
-        uuid = uuid_to_text(options->hostid);
-        options->hostnqn = g_strconcat(UUID_NQN, uuid, NULL);
+    if (hostnqn) {
+        options->hostnqn = g_strdup(hostnqn);
+        set_hostid(options, hostnqn);
         return;
     }
-    options->hostnqn = g_strdup(hostnqn);
-    if (g_str_has_prefix(hostnqn, UUID_NQN) &&
-        g_uuid_string_is_valid(hostnqn + strlen(UUID_NQN))) {
-        text_to_uuid(hostnqn + strlen(UUID_NQN), options->hostid);
-    } else {
-        name_to_uuid(hostnqn, options->hostid);
-    }
+    set_hostid(options, host);
+    uuid = uuid_to_text(options->hostid);
+    options->hostnqn = g_strconcat(UUID_NQN, uuid, NULL);
 }
 
 static bool parse_numbers(SnNvmeTcpOptions *options, const SnUrl *url,
@@ -118,7 +106,7 @@ static bool parse_numbers(SnNvmeTcpOptions *options, const SnUrl *url,
 }
 
 bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
-                              const char *id, GError **err)
+                              const char *host, GError **err)
 {
     static const char *const known[] = {
         "nsid", "hostnqn", "hdgst", "ddgst", "queues", "queue-size",
@@ -153,7 +141,7 @@ bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
     }
     options->host = g_strdup(url->host);
     options->subsysnqn = discover ? NULL : g_strdup(url->path);
-    set_host(options, hostnqn, id);
+    set_host(options, hostnqn, host);
     return true;
 }
 

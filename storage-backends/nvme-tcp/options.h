@@ -27,11 +27,12 @@ typedef struct SnNvmeTcpOptions {
 } SnNvmeTcpOptions;
 
 /*
- * Fills @options, to be cleared by the caller. @id: names this host to targets
- * unless the URL has a hostnqn. False and @err when the URL is wrong.
+ * Fills @options, to be cleared by the caller. @host: a UUID or any other name
+ * of this host for targets, unless the URL has a hostnqn. False and @err when
+ * the URL is wrong.
  */
 bool sn_nvmetcp_options_parse(SnNvmeTcpOptions *options, const SnUrl *url,
-                              const char *id, GError **err);
+                              const char *host, GError **err);
 void sn_nvmetcp_options_clear(SnNvmeTcpOptions *options);
 
 #endif

@@ -101,7 +101,8 @@ struct SnNvmeQueue {
 
     SnNvmeCmd *cmds;            /* config.depth of them */
     SnNvmeCmd *free_cmds;
-    unsigned cancelled;         /* how many are */
+    unsigned used;              /* how many are not free */
+    unsigned cancelled;         /* how many of these are */
 
     /* Sending (queue-tx.c). */
     SnNvmeSlot *slots;

@@ -25,9 +25,6 @@ SN_TRACE_EVENT(nvmetcp_cmd_send);
 SN_TRACE_EVENT(nvmetcp_cmd_done);
 SN_TRACE_EVENT(nvmetcp_cmd_cancel);
 
-#define SLBA(sqe) ((uint64_t)GUINT32_FROM_LE((sqe)->cdw11) << 32 | \
-                   GUINT32_FROM_LE((sqe)->cdw10))
-
 static void set_state(SnNvmeQueue *q, SnNvmeQueueState state)
 {
     static const char *const names[] = {
@@ -186,6 +183,11 @@ uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q)
     return q->config.qid;
 }
 
+unsigned sn_nvmetcp_queue_used(const SnNvmeQueue *q)
+{
+    return q->used;
+}
+
 bool sn_nvmetcp_queue_is_up(const SnNvmeQueue *q)
 {
     return q->state == SN_NVME_QUEUE_UP;
@@ -204,6 +206,7 @@ SnNvmeCmd *sn_nvmetcp_queue_send(SnNvmeQueue *q, const SnNvmeRequest *req)
         return NULL;
     }
     q->free_cmds = cmd->next;
+    q->used++;
     cmd->state = SN_NVME_CMD_SENT;
     cmd->req = *req;
     cmd->last = false;
@@ -231,6 +234,7 @@ static void free_cmd(SnNvmeCmd *cmd)
     if (cmd->state == SN_NVME_CMD_CANCELLED) {
         q->cancelled--;
     }
+    q->used--;
     cmd->state = SN_NVME_CMD_FREE;
     cmd->next = q->free_cmds;
     q->free_cmds = cmd;
@@ -278,45 +282,29 @@ uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd)
     return cmd->cid;
 }
 
-static bool changes_blocks(const SnNvmeSqe *sqe)
-{
-    return sqe->opcode == nvme_cmd_write ||
-           sqe->opcode == nvme_cmd_write_zeroes ||
-           sqe->opcode == nvme_cmd_dsm;
-}
-
 bool sn_nvmetcp_queue_writes_pending(const SnNvmeQueue *q)
 {
     for (unsigned i = 0; i < q->config.depth; i++) {
         if (q->cmds[i].state != SN_NVME_CMD_FREE &&
-            changes_blocks(&q->cmds[i].req.sqe)) {
+            sn_nvme_scope(&q->cmds[i].req.sqe).changes) {
             return true;
         }
     }
     return false;
 }
 
-/* Commands with a range of blocks have it in the same fields. */
-static bool overlaps(const SnNvmeSqe *sqe, uint64_t slba, uint64_t nlb)
-{
-    uint64_t start = SLBA(sqe);
-    uint64_t count = (GUINT32_FROM_LE(sqe->cdw12) & 0xffff) + 1;
-
-    /* The ranges of DSM went with the request's memory. */
-    return changes_blocks(sqe) &&
-           (sqe->opcode == nvme_cmd_dsm ||
-            (start < slba + nlb && slba < start + count));
-}
-
-bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q, uint64_t slba,
-                                         uint64_t nlb)
+bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q,
+                                         const SnNvmeScope *scope)
 {
     unsigned left = q->cancelled;
 
     for (unsigned i = 0; left; i++) {
         if (q->cmds[i].state == SN_NVME_CMD_CANCELLED) {
+            SnNvmeScope cancelled = sn_nvme_scope(&q->cmds[i].req.sqe);
+
             left--;
-            if (overlaps(&q->cmds[i].req.sqe, slba, nlb)) {
+            if (cancelled.changes &&
+                sn_nvme_scopes_overlap(&cancelled, scope)) {
                 return true;
             }
         }

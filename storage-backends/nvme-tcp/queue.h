@@ -11,6 +11,7 @@
 #ifndef SN_NVMETCP_QUEUE_H
 #define SN_NVMETCP_QUEUE_H
 
+#include "scope.h"
 #include "smartnic/loop.h"
 #include "smartnic/nvme.h"
 #include "smartnic/stream.h"
@@ -86,6 +87,9 @@ void sn_nvmetcp_queue_free(SnNvmeQueue *q);
 
 uint16_t sn_nvmetcp_queue_id(const SnNvmeQueue *q);
 
+/* Commands that have no answer yet, the cancelled ones too. */
+unsigned sn_nvmetcp_queue_used(const SnNvmeQueue *q);
+
 /* Whether commands may be sent. */
 bool sn_nvmetcp_queue_is_up(const SnNvmeQueue *q);
 
@@ -93,8 +97,8 @@ bool sn_nvmetcp_queue_is_up(const SnNvmeQueue *q);
 bool sn_nvmetcp_queue_ended_by_peer(const SnNvmeQueue *q);
 
 /*
- * Whether a command that changes blocks is not answered; those that were
- * cancelled count.
+ * Whether a command that changes something is not answered; those that were
+ * cancelled count. For I/O queues.
  */
 bool sn_nvmetcp_queue_writes_pending(const SnNvmeQueue *q);
 
@@ -119,9 +123,9 @@ uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd);
 
 /*
  * Whether a cancelled command that is not answered yet may still change any of
- * the blocks from @slba on: @nlb of them.
+ * the blocks of @scope. For I/O queues.
  */
-bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q, uint64_t slba,
-                                         uint64_t nlb);
+bool sn_nvmetcp_queue_cancelled_overlaps(const SnNvmeQueue *q,
+                                         const SnNvmeScope *scope);
 
 #endif

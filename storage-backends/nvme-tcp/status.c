@@ -38,8 +38,8 @@ static const StatusMeaning meanings[] = {
     { GENERIC(NVME_SC_LBA_RANGE), "LBA out of range", -EINVAL, true },
     { GENERIC(NVME_SC_CAP_EXCEEDED), "capacity exceeded", -ENOSPC, true },
     { GENERIC(NVME_SC_NS_NOT_READY), "namespace not ready" },
-    { GENERIC(NVME_SC_RESERVATION_CONFLICT), "reservation conflict", 0,
-      true },
+    { GENERIC(NVME_SC_RESERVATION_CONFLICT), "reservation conflict",
+      -EBADE, true },
     { SPECIFIC(NVME_SC_READ_ONLY), "write to a read-only range", -EROFS,
       true },
     { SPECIFIC(NVME_SC_AUTH_REQUIRED), "authentication required" },
@@ -86,6 +86,17 @@ SnNvmeRetry sn_nvme_status_retry(const SnNvmeCqe *cqe)
     }
     return status >> 8 == NVME_SCT_PATH ? SN_NVME_RETRY_PATH
                                         : SN_NVME_RETRY_SOME;
+}
+
+SnNvmeRetry sn_nvme_status_retry_as_is(const SnNvmeCqe *cqe, bool once)
+{
+    SnNvmeRetry retry = sn_nvme_status_retry(cqe);
+
+    /* A digest was wrong: that says nothing of the command. */
+    if (sn_nvme_status(cqe) == GENERIC(NVME_SC_TRAN_TPORT_ERROR) && !once) {
+        return retry;
+    }
+    return retry == SN_NVME_RETRY_SOME ? SN_NVME_RETRY_NEVER : retry;
 }
 
 const char *sn_nvme_status_text(unsigned status)

@@ -21,6 +21,11 @@ typedef enum SnNvmeRetry {
 } SnNvmeRetry;
 
 SnNvmeRetry sn_nvme_status_retry(const SnNvmeCqe *cqe);
+/*
+ * The same for a command that somebody else has made: what the far side says
+ * of the command is for them to hear. @once: it must not happen twice.
+ */
+SnNvmeRetry sn_nvme_status_retry_as_is(const SnNvmeCqe *cqe, bool once);
 
 /* Whether a Connect was refused for the name of the subsystem. */
 bool sn_nvme_connect_unknown_nqn(const SnNvmeCqe *cqe);

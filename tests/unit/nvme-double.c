@@ -208,6 +208,23 @@ static void do_fabrics(Command *cmd)
     }
 }
 
+/* Identify Namespace: what only another NVMe controller wants to know. */
+static void fill_nvme(uint8_t *id)
+{
+    put(id + 8, 0x1234567, 8);          /* NCAP, NUSE */
+    put(id + 16, 0x123456, 8);
+    id[24] = 1 << 4 | 1 << 1;
+    id[30] = 1;
+    id[31] = 0x7e;
+    id[32] = 0x80;
+    id[33] = 9;
+    for (unsigned at = 34; at < 48; at += 2) {
+        put(id + at, 0x100 + at, 2);    /* NAWUN to NOIOB, NVMCAP is next */
+    }
+    put(id + 66, 3, 2);
+    put(id + 70, 5, 2);
+}
+
 static void do_identify(Command *cmd)
 {
     NvmeDouble *d = cmd->conn->d;
@@ -225,7 +242,7 @@ static void do_identify(Command *cmd)
         id[342] = d->ana_state ? 20 : 0;
         put(id + 386, d->cqt, 2);
         put(id + 514, 64, 2);
-        put(id + 520, 0xd, 2);
+        put(id + 520, 0xaf, 2);
         id[525] = d->vwc;
         put(id + 1792, d->ioccsz, 4);
         put(id + 1796, 1, 4);
@@ -239,7 +256,7 @@ static void do_identify(Command *cmd)
         id[29] = d->pi_type;
         put(id + 92, d->ana_state ? 5 : 0, 4);
         put(id, d->size >> d->block_shift, 8);
-        id[24] = 1 << 4;
+        fill_nvme(id);
         put(id + 64, 7, 2);
         put(id + 68, 15, 2);
         put(id + 72, 31, 2);
@@ -372,6 +389,31 @@ static void do_set_features(Command *cmd)
     respond(cmd, 0, SUCCESS);
 }
 
+/* A command of which the initiator knows nothing. */
+static void do_passed(Command *cmd)
+{
+    NvmeDouble *d = cmd->conn->d;
+    uint32_t len = get32(cmd->sqe + 32);
+    g_autofree uint8_t *data = g_malloc(len + 1);
+
+    g_assert_cmpuint(get32(cmd->sqe + 4), ==, 1);       /* NSID */
+    g_assert_cmpuint(get64(cmd->sqe + 16), ==, 0);      /* MPTR */
+    memcpy(d->passed, cmd->sqe, 64);
+    d->passed_qid = cmd->conn->qid;
+    g_assert_cmpuint(cmd->len, <=, sizeof(d->passed_data));
+    for (uint32_t i = 0; i < cmd->len; i++) {
+        d->passed_data[i] = cmd->data[i];
+    }
+    if (d->admin_status && !cmd->conn->qid) {
+        respond(cmd, 0, d->admin_status);
+    } else if ((cmd->sqe[0] & 3) == 2) {
+        memset(data, 0x3c, len);
+        respond_data(cmd, data, len);
+    } else {
+        respond(cmd, d->result, SUCCESS);
+    }
+}
+
 static void do_admin(Command *cmd)
 {
     NvmeDouble *d = cmd->conn->d;
@@ -405,6 +447,9 @@ static void do_admin(Command *cmd)
         break;
     case 0x7f:
         do_fabrics(cmd);
+        break;
+    case 0x86:                          /* Get LBA Status */
+        do_passed(cmd);
         break;
     default:
         g_error("admin opcode %02x", cmd->sqe[0]);
@@ -452,7 +497,17 @@ static void do_io(Command *cmd)
         d->long_read = false;
         break;
     case 0x05:
+        memcpy(d->passed, cmd->sqe, 64);
         respond(cmd, 0, memcmp(at, cmd->data, cmd->len) ? 0x285 : SUCCESS);
+        break;
+    case 0x04:                          /* Write Uncorrectable, Verify */
+    case 0x0c:
+    case 0x0d:                          /* reservations */
+    case 0x0e:
+    case 0x11:
+    case 0x15:
+    case 0x80:                          /* somebody's own */
+        do_passed(cmd);
         break;
     case 0x08:
         d->last_cdw12 = get32(cmd->sqe + 48);
@@ -499,7 +554,8 @@ static void run(void *opaque)
 
         for (GList *m = c->commands; m; m = m->next) {
             cmd = m->data;
-            if (cmd->ready && !(c->qid && d->hold)) {
+            if (cmd->ready && !(c->qid && d->hold) &&
+                !(cmd->sqe[0] == 0x86 && d->hold_admin)) {
                 g_ptr_array_add(ready, cmd);
             }
         }

@@ -79,6 +79,9 @@ typedef struct NvmeDouble {
     unsigned io_failures;
     bool short_read;            /* the last block of a read is not sent */
     bool long_read;             /* one block too many is sent, once */
+    bool hold_admin;            /* what the host passes on waits as well */
+    uint16_t admin_status;      /* for what the host passes on; 0: success */
+    uint32_t result;            /* dword 0 of the answers to such commands */
 
     /* The disk. */
     uint8_t *disk;
@@ -97,6 +100,9 @@ typedef struct NvmeDouble {
     unsigned commands[256];     /* I/O commands by opcode */
     unsigned keep_alives, aborts, connects, r2ts, in_capsule, log_reads;
     uint32_t last_cdw12;        /* of the last write or write zeroes */
+    uint8_t passed[64];         /* the last command that is not ours alone */
+    uint16_t passed_qid;
+    uint8_t passed_data[8192];  /* from the host */
     char hostnqn[257];
     uint8_t hostid[16];
     bool have_event;            /* an Asynchronous Event Request waits */

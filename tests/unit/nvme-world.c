@@ -58,8 +58,8 @@ void world_open_url(World *w, const char *url)
     g_autoptr(GError) err = NULL;
 
     w->vol = sn_volume_open(&(SnVolumeConfig){
-        .url = url, .id = "nic0", .net = &w->d->net->net, .loop = w->loop,
-        .events = &events, .opaque = w }, &err);
+        .url = url, .id = "nic0", .host = w->host, .net = &w->d->net->net,
+        .loop = w->loop, .events = &events, .opaque = w }, &err);
     g_assert_no_error(err);
 }
 
@@ -134,11 +134,11 @@ static unsigned cut(Req *r, uint64_t len, GRand *rand)
     return n;
 }
 
-void req_submit(World *w, Req *r, SnIoOp op, unsigned flags, uint64_t offset,
-                uint64_t len, const uint8_t *content, GRand *rand)
+void req_prepare(Req *r, SnIoOp op, unsigned flags, uint64_t offset,
+                 uint64_t len, GRand *rand)
 {
     bool has_data = op == SN_IO_READ || op == SN_IO_WRITE ||
-                    op == SN_IO_COMPARE;
+                    op == SN_IO_COMPARE || op == SN_IO_NVME;
 
     g_assert_false(r->busy);
     req_clear(r);
@@ -146,16 +146,27 @@ void req_submit(World *w, Req *r, SnIoOp op, unsigned flags, uint64_t offset,
                     .complete = complete };
     if (has_data) {
         r->data = g_malloc(len);
-        if (op == SN_IO_READ) {
-            memset(r->data, 0x5c, len);
-        } else {
-            memcpy(r->data, content, len);
-        }
         r->io.iov = r->iov;
         r->io.iovcnt = cut(r, len, rand);
     }
+}
+
+void req_start(World *w, Req *r)
+{
     r->busy = true;
     sn_volume_submit(w->vol, &r->io);
+}
+
+void req_submit(World *w, Req *r, SnIoOp op, unsigned flags, uint64_t offset,
+                uint64_t len, const uint8_t *content, GRand *rand)
+{
+    req_prepare(r, op, flags, offset, len, rand);
+    if (op == SN_IO_READ) {
+        memset(r->data, 0x5c, len);
+    } else if (r->data) {
+        memcpy(r->data, content, len);
+    }
+    req_start(w, r);
 }
 
 static bool is_idle(void *opaque)

@@ -17,6 +17,7 @@ typedef struct World {
     SnLoop *loop;
     NvmeDouble *d;
     SnVolume *vol;
+    const char *host;           /* SnVolumeConfig.host */
     unsigned info_changes;
     unsigned batches;
 } World;
@@ -44,6 +45,11 @@ typedef struct Req {
     int ret;
 } Req;
 
+/* Fills it in, with @len bytes of memory if it has data, not set yet. */
+void req_prepare(Req *r, SnIoOp op, unsigned flags, uint64_t offset,
+                 uint64_t len, GRand *rand);
+/* Submits what was prepared, without kick. */
+void req_start(World *w, Req *r);
 /* Submits without kick; @len bytes of memory that @rand cuts in pieces. */
 void req_submit(World *w, Req *r, SnIoOp op, unsigned flags, uint64_t offset,
                 uint64_t len, const uint8_t *content, GRand *rand);

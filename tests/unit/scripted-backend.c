@@ -101,6 +101,11 @@ static void check_io(SnBackend *be, const SnIo *io)
         g_assert_true(info->write_cache);
         g_assert_cmpuint(io->len, ==, 0);
         return;
+    case SN_IO_NVME:
+        g_assert_true(info->nvme.passthrough);
+        g_assert_cmpuint(io->len, <=, info->max_transfer);
+        g_assert_cmpuint(iov_sum(io), ==, io->len);
+        return;
     }
     g_assert_cmpuint(io->len, >, 0);
     g_assert_cmpuint(io->offset + io->len, <=, info->size);
@@ -123,6 +128,11 @@ static bool be_submit(SnBackend *be, SnIo *io)
     if (be->n >= be->capacity) {
         be->refused++;
         return false;
+    }
+    if (io->op == SN_IO_NVME) {
+        /* The response is the backend's to write: it shows what was sent. */
+        g_assert_true(!(io->flags & SN_IO_ONCE) || !io->nvme->cqe.status);
+        io->nvme->cqe.status = 0xffff;
     }
     memset(sn_io_scratch(io), 0xee, SN_IO_SCRATCH);
     be->ios[be->n++] = io;
@@ -436,9 +446,7 @@ void tio_submit(TestIo *t)
 
 void sb_kick(SbVolume *v)
 {
-    sb_in_call = true;
-    sn_volume_kick(v->vol);
-    sb_in_call = false;
+    sn_volume_kick(v->vol);     /* complete() may come from inside it */
 }
 
 void tio_cancel_free(TestIo *t)
@@ -488,6 +496,8 @@ void sb_expect_in_flight(SbVolume *v, const char *text)
 
         if (io->op == SN_IO_FLUSH) {
             g_string_append(s, " -");
+        } else if (io->op == SN_IO_NVME) {
+            g_string_append_printf(s, " %02x", io->nvme->sqe.opcode);
         } else {
             g_string_append_printf(s, " %" G_GUINT64_FORMAT "+%"
                                    G_GUINT64_FORMAT, io->offset / SB_BLOCK,

@@ -74,7 +74,10 @@ void sb_kick(SbVolume *v);
 void sb_run(SbVolume *v);
 /* Loses the path and makes it come back, with everything offered again. */
 void sb_flap(SbVolume *v);
-/* Expects the backend to hold requests at these blocks ('-' is a flush). */
+/*
+ * Expects the backend to hold requests at these blocks; '-' is a flush, and an
+ * NVMe command its opcode.
+ */
 void sb_expect_in_flight(SbVolume *v, const char *text);
 /* Expects these names in sb_completed, and empties it. */
 void sb_expect_completed(const char *names);

@@ -96,7 +96,6 @@ static void do_io(SbVolume *v, TestIo *t, int ret)
 {
     tio_submit(t);
     sb_kick(v);
-    g_assert_cmpuint(t->completions, ==, 0);
     sb_run(v);
     g_assert_cmpuint(t->completions, ==, 1);
     g_assert_cmpint(t->ret, ==, ret);
@@ -112,10 +111,9 @@ static void test_null(void)
         memset(ops[op]->buf, 'x', ops[op]->io.len);
         tio_submit(ops[op]);
     }
-    sb_kick(v);
     sb_expect_completed("");
-    sb_run(v);
-    /* The flush took no way at all. */
+    sb_kick(v);
+    /* Without a turn of the loop. The flush took no way at all. */
     sb_expect_completed("frwdzc");
     g_assert_cmpint(ops[SN_IO_READ]->buf[511], ==, 'x');
     for (SnIoOp op = SN_IO_READ; op <= SN_IO_COMPARE; op++) {
@@ -144,10 +142,10 @@ static void test_null_batch(void)
         t[i] = tio_new(v, 'x', SN_IO_WRITE, i, 1);
         tio_submit(t[i]);
     }
-    sb_kick(v);
     tio_cancel_free(t[0]);
     tio_cancel_free(t[64]);
     tio_cancel_free(t[200]);
+    sb_kick(v);
     sb_run(v);
     for (int i = 0; i < 300; i++) {
         if (i != 0 && i != 64 && i != 200) {
@@ -243,8 +241,8 @@ static void test_mem_cancel(void)
 
     memset(t->buf, 0x55, t->io.len);
     tio_submit(t);
-    sb_kick(v);
     tio_cancel_free(t);
+    sb_kick(v);
     sb_run(v);
     sb_expect_completed("");
     expect_bytes(v, 0, 1, 0);

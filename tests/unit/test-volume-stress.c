@@ -51,7 +51,7 @@ struct Stress {
     Request *requests[SLOTS];
     unsigned submitted, completed, cancelled;
     unsigned failed, reconnects, hangs, closes;
-    bool busy;                  /* in submit, kick or cancel */
+    bool busy;                  /* in submit or cancel */
     bool hung;                  /* the far side */
     uint8_t content[SLOTS][SLOT_BLOCKS][SB_BLOCK];
     bool known[SLOTS][SLOT_BLOCKS];
@@ -264,9 +264,9 @@ static void submit_some(Stress *s)
         sn_volume_submit(s->v->vol, &r->io);
         s->busy = false;
     }
-    s->busy = true;
-    sn_volume_kick(s->v->vol);
-    s->busy = false;
+    if (s->v->vol) {
+        sn_volume_kick(s->v->vol);
+    }
 }
 
 static void cancel_slot(Stress *s, unsigned slot)
@@ -392,7 +392,7 @@ static void stress_round(Stress *s)
     if (!rnd(s, 10)) {
         cancel_slot(s, rnd(s, SLOTS));
     }
-    if (s->v->be) {
+    if (s->v->vol && s->v->be) {
         far_side(s);
     }
     if (rnd(s, 4)) {
