@@ -7,11 +7,19 @@
 #include "admin.h"
 
 #include "controller.h"
+#include "namespace.h"
 
 #define SET_FEATURES_SAVE (1u << 31)
 /* Capabilities of a feature (SELECT 3): it can be changed. */
 #define SELECT_CAPABILITIES 3
 #define FEATURE_CHANGEABLE (1u << 2)
+/* Get LBA Status: what is to be done, and why it is complete. */
+enum {
+    LBA_STATUS_SCAN = 0x10,
+    LBA_STATUS_TRACKED = 0x11,
+    LBA_STATUS_FULL = 1,        /* as much as the host asked for */
+    LBA_STATUS_COMPLETE = 2,    /* all of the range */
+};
 
 Op admin_op(const Sqe *sqe)
 {
@@ -30,6 +38,8 @@ Op admin_op(const Sqe *sqe)
         return OP_ABORT;
     case nvme_admin_keep_alive:
         return OP_KEEP_ALIVE;
+    case nvme_admin_get_lba_status:
+        return OP_GET_LBA_STATUS;
     default:
         return OP_OTHER;
     }
@@ -142,6 +152,45 @@ static void abort_command(Request *r)
     answer_result(r, !done);
 }
 
+/* The bad blocks from @slba on (NVM Command Set section 4.2.1). */
+static void get_lba_status(Request *r)
+{
+    _Alignas(8) uint8_t page[sizeof(struct nvme_lba_status) + BAD_RANGES_MAX *
+                             sizeof(struct nvme_lba_status_desc)] = { 0 };
+    struct nvme_lba_status *status = (void *)page;
+    const Ns *ns = ns_find(r->sqe.nsid);
+    uint64_t slba = r->sqe.cdw10 | (uint64_t)r->sqe.cdw11 << 32;
+    uint64_t len = (r->sqe.cdw12 + 1ull) * 4;
+    uint64_t range = r->sqe.cdw13 & 0xffff;     /* 0: up to the end */
+    unsigned action = r->sqe.cdw13 >> 24, room;
+
+    if (!ns || (action != LBA_STATUS_SCAN && action != LBA_STATUS_TRACKED) ||
+        slba >= ns->size >> ns->shift || len < sizeof(*status)) {
+        answer(r, STATUS_IO(!ns ? NVME_SC_INVALID_NS : NVME_SC_INVALID_FIELD) |
+               STATUS_DNR);
+        return;
+    }
+    room = MIN((len - sizeof(*status)) / sizeof(status->descs[0]),
+               BAD_RANGES_MAX);
+    status->cmpc = LBA_STATUS_COMPLETE;
+    for (unsigned i = 0; i < ns->bad.count; i++) {
+        uint64_t first = MAX(ns->bad.range[i].first, slba);
+        uint64_t end = MIN(ns->bad.range[i].end,
+                           range ? slba + range : UINT64_MAX);
+
+        if (first >= end) {
+            continue;
+        }
+        if (status->nlsd == room) {
+            status->cmpc = LBA_STATUS_FULL;
+            break;
+        }
+        status->descs[status->nlsd++] = (struct nvme_lba_status_desc){
+            .dslba = first, .nlb = end - first };
+    }
+    answer_padded(r, page, sizeof(page), len);
+}
+
 void admin_command(Request *r)
 {
     Ctrl *ctrl = r->conn->ctrl;
@@ -169,6 +218,9 @@ void admin_command(Request *r)
         break;
     case OP_KEEP_ALIVE:
         answer(r, 0);           /* ctrl_heard() was told already */
+        break;
+    case OP_GET_LBA_STATUS:
+        get_lba_status(r);
         break;
     default:
         answer(r, STATUS_IO(NVME_SC_INVALID_OPCODE) | STATUS_DNR);

@@ -39,7 +39,7 @@ static void watch_what_matters(Conn *c)
 
     if (c->state != CONN_SILENT && !stalled) {
         events = (c->rx_paused || c->state == CONN_ICREQ ? 0 : EPOLLIN) |
-                 (c->tx_blocked ? EPOLLOUT : 0);
+                 (c->tx_blocked || c->rx_paused ? EPOLLOUT : 0);
     }
     watch_change(&c->watch, events);
 }
@@ -75,7 +75,7 @@ static void ending_too_long(Timer *timer)
 
 void conn_flush(Conn *c)
 {
-    bool blocked = c->tx_blocked, paused = c->rx_paused;
+    bool blocked = c->tx_blocked;
 
     if (c->state == CONN_SILENT || c->state == CONN_DEAD || stalled) {
         return;
@@ -87,8 +87,7 @@ void conn_flush(Conn *c)
     if (c->state == CONN_ENDING && !c->tx_count) {
         shutdown(c->watch.fd, SHUT_WR);
     }
-    c->rx_paused = c->rx_paused && !tx_has_room(c);
-    if (blocked != c->tx_blocked || paused != c->rx_paused) {
+    if (blocked != c->tx_blocked) {
         watch_what_matters(c);
     }
 }
@@ -316,9 +315,11 @@ static void parse(Conn *c)
         if (!check_head(c, bytes, &head) || have < head.plen) {
             break;
         }
-        if (!tx_has_room(c)) {
-            c->rx_paused = true;
+        if (c->rx_paused == tx_has_room(c)) {
+            c->rx_paused = !c->rx_paused;
             watch_what_matters(c);
+        }
+        if (c->rx_paused) {
             return;
         }
         c->rx_start += head.plen;

@@ -27,8 +27,10 @@ enum {
     VWC_FLUSH_ALL = 3 << 1,     /* Flush with NSID FFFFFFFFh is supported */
     LPA_EXTENDED = 1 << 2,      /* offsets and long transfers */
     LPA_EFFECTS = 1 << 1,
-    ONCS = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 7,   /* Compare, DSM, zeroes,
-                                                 * Verify */
+    ONCS = NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_WRITE_UNCORRECTABLE |
+           NVME_CTRL_ONCS_DSM | NVME_CTRL_ONCS_WRITE_ZEROES |
+           NVME_CTRL_ONCS_RESERVATIONS | NVME_CTRL_ONCS_VERIFY,
+    RESCAP_ALL = 0xff,          /* all types, PTPL, IEKEY as of 1.3 */
     DLFEAT_ZEROES = 1,          /* deallocated blocks read as zeroes */
     DLFEAT_WRITE_ZEROES = 1 << 3,
     NSTAT_READY = 1 << 0,
@@ -66,6 +68,8 @@ static void fill_io_ctrl(struct nvme_id_ctrl *id)
     uint16_t cqt = options.cqt;
 
     id->cntrltype = NVME_CTRL_CNTRLTYPE_IO;
+    id->cmic = NVME_CTRL_CMIC_MULTI_CTRL;
+    id->oacs = NVME_CTRL_OACS_LBA_STATUS;
     id->mdts = options.mdts ? log2_of(options.mdts / PAGE) : 0;
     id->oaes = OAES_NS_ATTR;
     id->acl = 3;
@@ -113,6 +117,8 @@ static void fill_ns(const Ns *ns, void *page)
 
     id->nsze = id->ncap = id->nuse = ns->size >> ns->shift;
     id->dlfeat = DLFEAT_ZEROES | DLFEAT_WRITE_ZEROES;
+    id->nmic = NVME_NS_NMIC_SHARED;
+    id->rescap = RESCAP_ALL;
     memcpy(id->nguid, ns->uuid, sizeof(id->nguid));
     id->lbaf[0].ds = ns->shift;
 }

@@ -32,6 +32,16 @@ Op io_op(const Sqe *sqe)
         return OP_DISCARD;
     case nvme_cmd_verify:
         return OP_VERIFY;
+    case nvme_cmd_write_uncor:
+        return OP_WRITE_UNCORRECTABLE;
+    case nvme_cmd_resv_register:
+        return OP_RESV_REGISTER;
+    case nvme_cmd_resv_report:
+        return OP_RESV_REPORT;
+    case nvme_cmd_resv_acquire:
+        return OP_RESV_ACQUIRE;
+    case nvme_cmd_resv_release:
+        return OP_RESV_RELEASE;
     default:
         return OP_OTHER;
     }
@@ -73,12 +83,30 @@ static unsigned discard(Request *r, Ns *ns)
         }
         /* Without this bit it is all about hints. */
         if (r->sqe.cdw11 & DSM_DEALLOCATE &&
-            !ns_zero(ns, range.slba << ns->shift,
-                     (uint64_t)range.nlb << ns->shift)) {
+            (!bad_blocks_set(&ns->bad, range.slba, range.nlb, false) ||
+             !ns_zero(ns, range.slba << ns->shift,
+                      (uint64_t)range.nlb << ns->shift))) {
             return STATUS_IO(NVME_SC_INTERNAL);
         }
     }
     return 0;
+}
+
+static bool is_read(Op op)
+{
+    return op == OP_READ || op == OP_COMPARE || op == OP_VERIFY;
+}
+
+/* What the blocks being bad, or becoming it, means for the command. */
+static unsigned check_bad(Request *r, Ns *ns, uint64_t slba, uint32_t blocks)
+{
+    if (is_read(r->op)) {
+        return bad_blocks_among(&ns->bad, slba, blocks)
+               ? STATUS_READ_ERROR | STATUS_DNR : 0;
+    }
+    return bad_blocks_set(&ns->bad, slba, blocks,
+                          r->op == OP_WRITE_UNCORRECTABLE)
+           ? 0 : STATUS_IO(NVME_SC_INTERNAL) | STATUS_DNR;
 }
 
 /* A command with SLBA and NLB; reads answer by themselves on success. */
@@ -88,6 +116,7 @@ static unsigned access_blocks(Request *r, Ns *ns, bool *answered)
     uint32_t blocks = (r->sqe.cdw12 & 0xffff) + 1;
     uint64_t len = (uint64_t)blocks << ns->shift;
     bool from_host = r->op == OP_WRITE || r->op == OP_COMPARE;
+    unsigned status;
     uint8_t *at;
 
     if (!in_range(ns, slba, blocks)) {
@@ -99,6 +128,12 @@ static unsigned access_blocks(Request *r, Ns *ns, bool *answered)
     }
     if (from_host && r->len != len) {
         return STATUS_IO(NVME_SC_SGL_INVALID_DATA) | STATUS_DNR;
+    }
+    if (ns->bad.count || r->op == OP_WRITE_UNCORRECTABLE) {
+        status = check_bad(r, ns, slba, blocks);
+        if (status) {
+            return status;
+        }
     }
     at = ns->data + (slba << ns->shift);
     switch (r->op) {
@@ -122,10 +157,16 @@ static unsigned access_blocks(Request *r, Ns *ns, bool *answered)
         }
         return 0;
     default:
-        return 0;               /* Verify: memory has no bad blocks */
+        return 0;
     }
     return r->sqe.cdw12 & FUA && !ns_flush(ns) ? STATUS_IO(NVME_SC_INTERNAL)
                                                : 0;
+}
+
+static bool is_reservation(Op op)
+{
+    return op == OP_RESV_REGISTER || op == OP_RESV_REPORT ||
+           op == OP_RESV_ACQUIRE || op == OP_RESV_RELEASE;
 }
 
 void io_command(Request *r)
@@ -140,6 +181,12 @@ void io_command(Request *r)
         status = STATUS_IO(NVME_SC_INVALID_OPCODE) | STATUS_DNR;
     } else if (!ns && !(r->op == OP_FLUSH && r->sqe.nsid == NSID_ALL)) {
         status = STATUS_IO(NVME_SC_INVALID_NS) | STATUS_DNR;
+    } else if (is_reservation(r->op)) {
+        status = reservation_command(r, &ns->reservations, &answered);
+    } else if (ns && !reservations_allow(&ns->reservations,
+                                         r->conn->ctrl->hostid,
+                                         !is_read(r->op))) {
+        status = STATUS_IO(NVME_SC_RESERVATION_CONFLICT) | STATUS_DNR;
     } else if (r->op == OP_FLUSH) {
         status = flush(r);
     } else if (r->op == OP_DISCARD) {

@@ -6,7 +6,6 @@
  */
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "admin.h"
@@ -14,7 +13,6 @@
 
 /* The longest page of ours; what is behind it reads as zeroes. */
 #define PAGE_SIZE 4096
-#define TRANSFER_MAX (1u << 20)
 
 enum {
     EFFECT_SUPPORTED = 1 << 0,
@@ -58,13 +56,16 @@ static void fill_effects(uint8_t *page)
     static const uint8_t admin[] = {
         nvme_admin_identify, nvme_admin_get_log_page, nvme_admin_get_features,
         nvme_admin_set_features, nvme_admin_async_event, nvme_admin_abort_cmd,
-        nvme_admin_keep_alive,
+        nvme_admin_keep_alive, nvme_admin_get_lba_status,
     };
     static const uint8_t reads[] = {
         nvme_cmd_flush, nvme_cmd_read, nvme_cmd_compare, nvme_cmd_verify,
+        nvme_cmd_resv_register, nvme_cmd_resv_report, nvme_cmd_resv_acquire,
+        nvme_cmd_resv_release,
     };
     static const uint8_t writes[] = {
         nvme_cmd_write, nvme_cmd_write_zeroes, nvme_cmd_dsm,
+        nvme_cmd_write_uncor,
     };
     struct nvme_cmd_effects_log *log = (void *)page;
 
@@ -156,23 +157,16 @@ void get_log_page(Request *r)
     uint64_t dwords = (r->sqe.cdw10 >> 16 |
                        (uint64_t)(r->sqe.cdw11 & 0xffff) << 16) + 1;
     uint64_t offset = r->sqe.cdw12 | (uint64_t)r->sqe.cdw13 << 32;
-    uint8_t *copy;
 
     if (!fill_page(r, lid, page)) {
         answer(r, STATUS_COMMAND(NVME_SC_INVALID_LOG_PAGE) | STATUS_DNR);
         return;
     }
-    if (dwords * 4 > TRANSFER_MAX || offset % 4 || offset > PAGE_SIZE) {
+    if (offset % 4 || offset > PAGE_SIZE) {
         answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
         return;
     }
-    copy = calloc(dwords, 4);
-    if (!copy) {
-        answer(r, STATUS_IO(NVME_SC_INTERNAL));
-        return;
-    }
-    memcpy(copy, page + offset, MIN(dwords * 4, PAGE_SIZE - offset));
-    answer_data(r, copy, dwords * 4, copy);
+    answer_padded(r, page + offset, PAGE_SIZE - offset, dwords * 4);
     if (lid == NVME_LOG_LID_CHANGED_NS && !retain && r->conn->ctrl) {
         ctrl_changes_read(r->conn->ctrl);
     }

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bad-blocks.h"
+#include "reservation.h"
+
 #define NS_MAX 32               /* NSIDs are 1 to this */
 
 typedef struct Ns {
@@ -21,6 +24,8 @@ typedef struct Ns {
     uint64_t reserved;
     int fd;                     /* of the file, or -1 */
     uint8_t uuid[16];
+    BadBlocks bad;
+    Reservations reservations;
 } Ns;
 
 /* The active namespace of that number, or NULL. */

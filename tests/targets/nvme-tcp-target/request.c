@@ -24,6 +24,8 @@ static_assert(QUEUE_SIZE_MAX <= 1u << TTAG_SLOT_BITS, "slots fit in a tag");
 
 /* Without MDTS: what 65536 blocks of 4096 bytes are. */
 #define TRANSFER_MAX (256u << 20)
+/* Of what is not blocks. */
+#define PADDED_MAX (1u << 20)
 
 Stats stats;
 
@@ -48,6 +50,12 @@ const char *const op_names[OP_COUNT] = {
     [OP_DISCARD] = "dsm",
     [OP_COMPARE] = "compare",
     [OP_VERIFY] = "verify",
+    [OP_WRITE_UNCORRECTABLE] = "write-uncorrectable",
+    [OP_RESV_REGISTER] = "resv-register",
+    [OP_RESV_REPORT] = "resv-report",
+    [OP_RESV_ACQUIRE] = "resv-acquire",
+    [OP_RESV_RELEASE] = "resv-release",
+    [OP_GET_LBA_STATUS] = "get-lba-status",
     [OP_OTHER] = "other",
 };
 
@@ -290,6 +298,22 @@ void answer_copy(Request *r, const void *data, uint32_t len)
         return;
     }
     answer_data(r, memcpy(copy, data, len), len, copy);
+}
+
+void answer_padded(Request *r, const void *page, uint32_t size, uint64_t len)
+{
+    uint8_t *copy;
+
+    if (len > PADDED_MAX) {
+        answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
+        return;
+    }
+    copy = calloc(1, len);
+    if (!copy) {
+        answer(r, STATUS_IO(NVME_SC_INTERNAL));
+        return;
+    }
+    answer_data(r, memcpy(copy, page, MIN(size, len)), len, copy);
 }
 
 /* ---- carrying out ---- */

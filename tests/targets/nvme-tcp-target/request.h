@@ -33,6 +33,12 @@ typedef enum Op {
     OP_DISCARD,                 /* Dataset Management */
     OP_COMPARE,
     OP_VERIFY,
+    OP_WRITE_UNCORRECTABLE,
+    OP_RESV_REGISTER,
+    OP_RESV_REPORT,
+    OP_RESV_ACQUIRE,
+    OP_RESV_RELEASE,
+    OP_GET_LBA_STATUS,
     OP_OTHER,
     OP_COUNT,
     OP_ANY = OP_COUNT,          /* in a fault: any command */
@@ -97,6 +103,11 @@ void answer_result(Request *r, uint64_t result);
 void answer_data(Request *r, const void *data, uint32_t len, void *release);
 /* The same with a copy of @data. */
 void answer_copy(Request *r, const void *data, uint32_t len);
+/*
+ * The same with @len bytes, as many as the host has asked for: at most @size
+ * at @page, and zeroes behind them. More than a mebibyte is refused.
+ */
+void answer_padded(Request *r, const void *page, uint32_t size, uint64_t len);
 /* A response without a request: an asynchronous event. */
 void answer_cid(Conn *c, uint16_t cid, uint64_t result, unsigned status);
 

@@ -51,8 +51,8 @@ def in_capsule(length):
     return (0, length, 0x01)
 
 
-def connect(qid=0, cntlid=0xffff, nqn=NQN, size=32, cid=0):
-    data = (bytes(16) + struct.pack("<H238x", cntlid) +
+def connect(qid=0, cntlid=0xffff, nqn=NQN, size=32, cid=0, hostid=bytes(16)):
+    data = (hostid + struct.pack("<H238x", cntlid) +
             nqn.encode().ljust(256, b"\0") +
             b"nqn.2026-11.org.smartnic:host".ljust(512, b"\0"))
     cdw = (qid << 16, (size - 1) | 1 << 18)     # without flow control
@@ -183,17 +183,17 @@ class TargetTest(unittest.TestCase):
         self.addCleanup(host.close)
         return host
 
-    def association(self, **fields):
+    def association(self, hostid=bytes(16), **fields):
         """An admin and an I/O queue, both connected, of an enabled
         controller."""
         admin = self.host(**fields)
-        admin.send(connect())
+        admin.send(connect(hostid=hostid))
         cntlid = admin.pdu().result
         enable = sqe(0x7f, 1, 0, cdw=(0, 0x14, 0x460001))
         admin.send(capsule(enable))
         self.assertEqual(admin.pdu().status, 0)
         io = self.host(**fields)
-        io.send(connect(1, cntlid, size=64))
+        io.send(connect(1, cntlid, size=64, hostid=hostid))
         self.assertEqual(io.pdu().status, 0)
         return admin, io
 
@@ -346,11 +346,18 @@ class WrongHosts(TargetTest):
         seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
         print(f"SEED={seed}")
         rng = random.Random(seed)
+        block_and_status = (
+            capsule(block_command(4, 10, (0, 0, 0x5a), slba=5)) +
+            capsule(sqe(0x86, 11, 1, (0, 256, 0x5a), (0, 0, 63, 0x10 << 24))))
         good = [icreq(), connect(), read(1), write(2, bytes(1024)),
                 big_write(3, 65536), h2c(3, 0, 0, bytes(4096)),
                 capsule(sqe(6, 4, 1, (0, 4096, 0x5a), (1,))),
                 capsule(sqe(2, 5, 0, (0, 64, 0x5a), (0x700002,))),
-                capsule(sqe(9, 6, 1, in_capsule(16), (0, 4)), bytes(16))]
+                capsule(sqe(9, 6, 1, in_capsule(16), (0, 4)), bytes(16)),
+                capsule(sqe(0x0d, 7, 1, in_capsule(16)), bytes(16)),
+                capsule(sqe(0x11, 8, 1, in_capsule(16), (0x100,)), bytes(16)),
+                capsule(sqe(0x0e, 9, 1, (0, 256, 0x5a), (63, 1))),
+                block_and_status]
         kinds = ["drop", "half-close", "stall", "delay ms=1", "garbage",
                  "truncated", "double", "lost-response", "short-data",
                  "r2t-extra", "r2t-order", "kato", "term-req", "bad-plen"]
@@ -380,9 +387,91 @@ class WrongHosts(TargetTest):
             for each in (host, *others):
                 each.close()
         self.target.command("clear")
+        # It may be reserved, or its blocks bad.
+        self.target.command("remove 1")
+        self.target.command("add 1 1M")
         other = self.io()
         other.send(read(1))
         self.assertEqual(other.pdu().kind, C2H)
+
+
+class BadBlocks(TargetTest):
+
+    def test_write_uncorrectable(self):
+        host = self.io()
+
+        def run(opcode, slba, blocks=1, status=0, data=b""):
+            sgl = in_capsule(len(data)) if data else (0, 0, 0x5a)
+            host.send(capsule(block_command(opcode, 1, sgl, slba, blocks),
+                              data))
+            self.assertEqual(host.pdu().status, status)
+
+        def good(slba):
+            host.send(read(1, slba))
+            return host.pdu().kind == C2H
+
+        def bad_ones(n=32):
+            return [slba for slba in range(n) if not good(slba)]
+
+        run(1, 8, 16, data=b"\x11" * 16 * BLOCK)
+        run(4, 2047, 2, 0x80 | DNR)
+        run(4, 4, 12)
+        self.assertEqual(bad_ones(), list(range(4, 16)))
+        host.send(read(1, 8, 1))
+        self.assertEqual(host.pdu().status, 0x281 | DNR)
+        run(0x0c, 0, 5, 0x281 | DNR)                            # Verify
+        run(0x0c, 16, 8)
+        run(5, 15, 1, 0x281 | DNR, b"\x11" * BLOCK)             # Compare
+        run(1, 6, data=b"\x22" * BLOCK)
+        run(8, 8, 2)                                            # zeroes
+        host.send(capsule(sqe(9, 1, 1, in_capsule(16), (0, 4)),
+                          struct.pack("<IIQ", 0, 2, 12)))       # DSM
+        self.assertEqual(host.pdu().status, 0)
+        run(4, 2, 3)
+        self.assertEqual(bad_ones(), [2, 3, 4, 5, 7, 10, 11, 14, 15])
+        run(5, 6, 1, 0, b"\x22" * BLOCK)
+        for slba in range(100, 200, 2):
+            run(4, slba)
+        run(4, 100, 100)
+        run(1, 0, 16, data=bytes(16 * BLOCK))
+        self.assertEqual(bad_ones(), [])
+
+    def test_too_many(self):
+        host = self.io()
+        for slba in range(0, 130, 2):
+            host.send(capsule(block_command(4, 1, (0, 0, 0x5a), slba)))
+            self.assertEqual(host.pdu().status,
+                             0x06 | DNR if slba == 128 else 0)
+
+    def lba_status(self, slba=0, dwords=256, action=0x10, length=0, nsid=1):
+        self.admin.send(capsule(sqe(
+            0x86, 3, nsid, (0, dwords * 4, 0x5a),
+            (slba, 0, dwords - 1, length | action << 24))))
+        pdu = self.admin.pdu()
+        if pdu.kind == RESP:
+            return pdu.status
+        page = pdu.data[pdu.pdo:]
+        n, why = struct.unpack_from("<IB", page)
+        return why, [struct.unpack_from("<QI", page, 8 + 16 * i)
+                     for i in range(n)]
+
+    def test_get_lba_status(self):
+        host = self.io()
+        self.assertEqual(self.lba_status(), (2, []))
+        for slba, blocks in ((10, 5), (20, 1), (40, 8)):
+            host.send(capsule(block_command(4, 1, (0, 0, 0x5a), slba,
+                                            blocks)))
+            self.assertEqual(host.pdu().status, 0)
+        everything = [(10, 5), (20, 1), (40, 8)]
+        self.assertEqual(self.lba_status(), (2, everything))
+        self.assertEqual(self.lba_status(action=0x11), (2, everything))
+        self.assertEqual(self.lba_status(12, length=9), (2, [(12, 3),
+                                                             (20, 1)]))
+        self.assertEqual(self.lba_status(dwords=10), (1, everything[:2]))
+        for wrong in ({"slba": 2048}, {"action": 0x12}, {"dwords": 1}):
+            self.assertEqual(self.lba_status(**wrong), 0x02 | DNR, wrong)
+        self.assertEqual(self.lba_status(nsid=2), 0x0b | DNR)
+        self.assertEqual(self.lba_status(dwords=1 << 19), 0x02 | DNR)
 
 
 class Faults(TargetTest):

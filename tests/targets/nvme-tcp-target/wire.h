@@ -152,6 +152,7 @@ enum {
 #define STATUS_COMMAND(sc) (1u << 8 | (sc))
 #define STATUS_TRANSIENT_TRANSPORT 0x22u
 #define STATUS_COMPARE_FAILURE 0x285u
+#define STATUS_READ_ERROR 0x281u
 
 #define DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
 #define CNTLID_DYNAMIC 0xffff
