@@ -25,7 +25,9 @@ fi
 
 {
     names "$qemu" --defined-only
-    ldd "$plugin" | awk '$2 == "=>" {print $3}' | while read -r lib; do
+    # The loader itself, which has no arrow, gives some names as well.
+    ldd "$plugin" | awk '$2 == "=>" {print $3} $1 ~ "^/" {print $1}' |
+    while read -r lib; do
         names "$lib" --defined-only
     done
     # What a compiler's start files may ask for

@@ -12,18 +12,32 @@ status=0
 
 fail() { echo "$*"; status=1; }
 
-LD_PRELOAD=$plugin "$qemu" -device smartnic-storage,help \
-    >"$tmp/out" 2>"$tmp/err" || fail "help ends with status $?"
-for property in netdev mac storage-mac ip gateway ip6 dns storage-vlan mtu \
-    function volume serial num-queues bootindex; do
-    grep -q "^  $property=<" "$tmp/out" || fail "help lacks $property"
-done
-[ ! -s "$tmp/err" ] || fail "help says on stderr: $(cat "$tmp/err")"
+# help DEVICE PROPERTIES...
+help() {
+    device=$1
+    shift
+    LD_PRELOAD=$plugin "$qemu" -device "$device,help" \
+        >"$tmp/out" 2>"$tmp/err" || fail "help of $device ends with status $?"
+    for property; do
+        grep -q "^  $property=<" "$tmp/out" ||
+            fail "help of $device lacks $property"
+    done
+    [ ! -s "$tmp/err" ] ||
+        fail "help of $device says on stderr: $(cat "$tmp/err")"
+}
+
+help smartnic-storage netdev mac storage-mac ip gateway ip6 dns storage-vlan \
+    mtu function volume serial num-queues bootindex
+help smartnic-nvme nic volume serial max-queue-pairs queue-entries \
+    ready-timeout ioeventfd bootindex
+help smartnic-volume nsid url
 
 LD_PRELOAD=$plugin "$qemu" -device help >"$tmp/out" 2>"$tmp/err" ||
     fail "-device help ends with status $?"
-grep -q '^name "smartnic-storage"' "$tmp/out" ||
-    fail "-device help does not list the card"
+for device in smartnic-storage smartnic-nvme smartnic-volume; do
+    grep -q "^name \"$device\"" "$tmp/out" ||
+        fail "-device help does not list $device"
+done
 
 # Both ways at once: the types are registered once.
 LD_PRELOAD=$plugin "$qemu" -plugin "$plugin" -display none -machine none \

@@ -12,11 +12,14 @@ status=0
 
 fail() { echo "$*"; status=1; }
 
+card=smartnic-storage,id=nic0,netdev=n0,function=virtio-blk
+card=$card,volume=mem://?size=1M
+
 # run ARGUMENTS...: a QEMU with a card, which ends at once
 run() {
     echo quit | timeout 50 "$qemu" -S -nodefaults -display none \
         -netdev hubport,id=n0,hubid=0 -monitor stdio "$@" \
-        -device smartnic-storage,id=nic0,netdev=n0,volume=mem://?size=1M \
+        -device "$card" \
         >"$tmp/out" 2>"$tmp/err" || fail "$*: status $?, $(cat "$tmp/err")"
 }
 

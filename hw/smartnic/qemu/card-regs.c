@@ -9,7 +9,6 @@
 
 #include "card.h"
 #include "card-regs.h"
-#include "virtio-blk-pci.h"
 
 static uint32_t link_bits(SnCard *card)
 {
@@ -37,9 +36,7 @@ static uint32_t volume_state(SnCard *card)
         [SN_VOLUME_LOST] = SN_REGS_VOLUME_LOST,
         [SN_VOLUME_FAILED] = SN_REGS_VOLUME_FAILED,
     };
-
-    SnVolume *vol = card->storage
-        ? SN_VIRTIO_BLK_PCI(card->storage)->vdev.vol : NULL;
+    SnVolume *vol = sn_card_volume(card);
 
     return vol ? map[sn_volume_state(vol)] : SN_REGS_VOLUME_NONE;
 }

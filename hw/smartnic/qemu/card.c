@@ -21,10 +21,13 @@
 #include "qapi/error.h"
 #include "qemu/cutils.h"
 #include "qemu/main-loop.h"
+#include "qemu/uuid.h"
+#include "system/system.h"
 
 #include "card.h"
 #include "loop.h"
 #include "mac-pool.h"
+#include "nvme-pci.h"
 #include "smartnic/trace.h"
 #include "virtio-blk-pci.h"
 
@@ -146,6 +149,74 @@ SnPort *sn_card_port(SnCard *card, unsigned index)
     }
 }
 
+/* ---- for storage functions ---- */
+
+SnCard *sn_card_find(const char *id, Error **errp)
+{
+    Object *obj = object_resolve_path_type(id, TYPE_SN_CARD, NULL);
+
+    if (!obj) {
+        error_setg(errp, "nic \"%s\" does not exist: give the id of a "
+                   "smartnic-storage device that comes before", id);
+        return NULL;
+    }
+    if (!DEVICE(obj)->realized) {
+        error_setg(errp, "nic \"%s\" is being removed", id);
+        return NULL;
+    }
+    return SN_CARD(obj);
+}
+
+const char *sn_card_name(SnCard *card)
+{
+    return card->name;
+}
+
+const uint8_t *sn_card_mac(SnCard *card)
+{
+    return card->conf.macaddr.a;
+}
+
+const char *sn_card_machine(SnCard *card)
+{
+    return card->machine;
+}
+
+SnNet *sn_card_net(SnCard *card)
+{
+    return sn_fw_net(card->fw);
+}
+
+char *sn_card_make_name(SnCard *card)
+{
+    return g_strdup_printf("%s-f%u", card->name, ++card->functions);
+}
+
+void sn_card_add_user(SnCard *card, SnCardUser *user)
+{
+    QLIST_INSERT_HEAD(&card->users, user, next);
+}
+
+void sn_card_remove_user(SnCardUser *user)
+{
+    QLIST_SAFE_REMOVE(user, next);
+}
+
+static bool is_virtio_blk(DeviceState *func)
+{
+    return object_dynamic_cast(OBJECT(func), TYPE_SN_VIRTIO_BLK_PCI) != NULL;
+}
+
+SnVolume *sn_card_volume(SnCard *card)
+{
+    if (!card->storage) {
+        return NULL;
+    }
+    return is_virtio_blk(card->storage)
+           ? SN_VIRTIO_BLK_PCI(card->storage)->vdev.vol
+           : sn_nvme_pci_volume(SN_NVME_PCI(card->storage), 1);
+}
+
 /* ---- setting up ---- */
 
 /* Leaves @mac zero, to be filled from QEMU's pool, when @text is not given. */
@@ -249,10 +320,14 @@ static bool check_properties(SnCard *card, Error **errp)
                    "(0: untagged)", card->storage_vlan);
     } else if (card->mtu < 1280 || card->mtu > 9000) {
         error_setg(errp, "mtu %u is not from 1280 to 9000", card->mtu);
-    } else if (strcmp(card->function, "virtio-blk") &&
+    } else if (strcmp(card->function, "nvme") &&
+               strcmp(card->function, "virtio-blk") &&
                strcmp(card->function, "none")) {
-        error_setg(errp, "function \"%s\" is not known: use virtio-blk or "
-                   "none", card->function);
+        error_setg(errp, "function \"%s\" is not known: use nvme, virtio-blk "
+                   "or none", card->function);
+    } else if (card->num_queues > 64) {
+        error_setg(errp, "num-queues %u is not from 1 to 64 (0: as many as "
+                   "the function has by default)", card->num_queues);
     } else if (card->volume && !strcmp(card->function, "none")) {
         error_setg(errp, "volume needs a storage function: leave out "
                    "function=none");
@@ -351,24 +426,52 @@ static bool make_net_function(SnCard *card, Error **errp)
     return make_function(card, net, "net", SN_FUNCTION_NET, errp);
 }
 
+/* Namespaces may come later. */
+static DeviceState *new_nvme(SnCard *card)
+{
+    DeviceState *nvme = qdev_new(TYPE_SN_NVME_PCI);
+
+    SN_NVME_PCI(nvme)->card = card;
+    if (card->num_queues) {
+        qdev_prop_set_uint16(nvme, "max-queue-pairs", card->num_queues);
+    }
+    return nvme;
+}
+
+static DeviceState *new_virtio_blk(SnCard *card)
+{
+    DeviceState *blk = qdev_new(TYPE_SN_VIRTIO_BLK_PCI);
+
+    SN_VIRTIO_BLK_PCI(blk)->vdev.net = sn_card_net(card);
+    SN_VIRTIO_BLK_PCI(blk)->vdev.id = card->name;
+    SN_VIRTIO_BLK_PCI(blk)->vdev.machine = sn_card_machine(card);
+    if (card->num_queues) {
+        qdev_prop_set_uint16(blk, "num-queues", card->num_queues);
+    }
+    return blk;
+}
+
 static bool make_storage_function(SnCard *card, Error **errp)
 {
-    DeviceState *blk;
+    DeviceState *func;
 
-    if (!card->volume) {
-        return true;            /* a plain network card, or volumes later */
+    if (!strcmp(card->function, "nvme")) {
+        func = new_nvme(card);
+    } else if (!strcmp(card->function, "virtio-blk") && card->volume) {
+        func = new_virtio_blk(card);
+    } else {
+        return true;            /* a plain network card */
     }
-    card->storage = blk = qdev_new(TYPE_SN_VIRTIO_BLK_PCI);
-    SN_VIRTIO_BLK_PCI(blk)->vdev.net = sn_fw_net(card->fw);
-    SN_VIRTIO_BLK_PCI(blk)->vdev.id = card->name;
-    qdev_prop_set_string(blk, "volume", card->volume);
+    card->storage = func;
+    if (card->volume) {
+        qdev_prop_set_string(func, "volume", card->volume);
+    }
     if (card->serial) {
-        qdev_prop_set_string(blk, "serial", card->serial);
+        qdev_prop_set_string(func, "serial", card->serial);
     }
-    qdev_prop_set_uint16(blk, "num-queues", card->num_queues);
-    return object_property_set_int(OBJECT(blk), "bootindex", card->bootindex,
+    return object_property_set_int(OBJECT(func), "bootindex", card->bootindex,
                                    errp) &&
-           make_function(card, blk, "storage", SN_FUNCTION_STORAGE, errp);
+           make_function(card, func, "storage", SN_FUNCTION_STORAGE, errp);
 }
 
 /* They are gone for the guest and the user; the card keeps their references. */
@@ -384,7 +487,13 @@ static void unplug_functions(SnCard *card)
 
 static void free_functions(SnCard *card)
 {
-    if (card->storage) {
+    SnCardUser *user;
+
+    while ((user = QLIST_FIRST(&card->users))) {
+        sn_card_remove_user(user);
+        user->card_gone(user);
+    }
+    if (card->storage && is_virtio_blk(card->storage)) {
         sn_virtio_blk_close(&SN_VIRTIO_BLK_PCI(card->storage)->vdev);
     }
     g_clear_pointer(&card->storage, object_unref);
@@ -405,7 +514,19 @@ static void destroy_network(SnCard *card)
     }
     g_clear_pointer(&card->sw, sn_switch_free);
     g_clear_pointer(&card->host_name, g_free);
+    g_clear_pointer(&card->machine, g_free);
     g_clear_pointer(&card->name, g_free);
+}
+
+/* What the user calls the virtual machine, or else the card. */
+static char *machine_name(SnCard *card)
+{
+    const char *name = qemu_get_vm_name();
+
+    if (qemu_uuid_set && !qemu_uuid_is_null(&qemu_uuid)) {
+        return qemu_uuid_unparse_strdup(&qemu_uuid);
+    }
+    return g_strdup(name ? name : card->name);
 }
 
 static void card_realize(PCIDevice *pci, Error **errp)
@@ -419,6 +540,7 @@ static void card_realize(PCIDevice *pci, Error **errp)
     number++;
     card->name = DEVICE(card)->id ? g_strdup(DEVICE(card)->id)
                                   : g_strdup_printf("smartnic%u", number);
+    card->machine = machine_name(card);
     /* A user's id cannot begin like this, so it is never somebody else's. */
     card->host_name = g_strdup_printf("#smartnic%u.host", number);
     if (!make_network(card, errp) ||
@@ -463,7 +585,8 @@ static void card_exit(PCIDevice *pci)
 static void card_instance_init(Object *obj)
 {
     PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_MULTIFUNCTION;
-    SN_CARD(obj)->function = g_strdup("virtio-blk");
+    SN_CARD(obj)->function = g_strdup("nvme");
+    QLIST_INIT(&SN_CARD(obj)->users);
     sn_card_stats_init(obj);
 }
 
@@ -480,7 +603,7 @@ static const Property card_properties[] = {
     DEFINE_PROP_STRING("function", SnCard, function),
     DEFINE_PROP_STRING("volume", SnCard, volume),
     DEFINE_PROP_STRING("serial", SnCard, serial),
-    DEFINE_PROP_UINT16("num-queues", SnCard, num_queues, 1),
+    DEFINE_PROP_UINT16("num-queues", SnCard, num_queues, 0),
     DEFINE_PROP_INT32("bootindex", SnCard, bootindex, -1),
 };
 

@@ -9,6 +9,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
+#include "qemu/queue.h"
 #include "qemu/timer.h"
 
 #include "loop.h"
@@ -17,15 +18,24 @@ struct SnTimer {
     QEMUTimer qtimer;
 };
 
-/*
- * A QEMUBH may be freed while it runs, and so may the SnBh around it:
- * trampoline() does not touch it after the callback.
- */
 struct SnBh {
-    QEMUBH *qbh;
     SnLoopFunc *cb;
     void *opaque;
+    bool scheduled;
+    QTAILQ_ENTRY(SnBh) next;
 };
+
+/*
+ * Bottom halves have a queue of their own, which one of QEMU's runs: what they
+ * schedule in turn comes without a turn of the main loop, and its system calls,
+ * in between. But others wait for that loop, and for the BQL: see RUN_NS.
+ */
+static QTAILQ_HEAD(, SnBh) scheduled = QTAILQ_HEAD_INITIALIZER(scheduled);
+static QEMUBH *run_bh;
+static bool running;            /* run_scheduled() is on the stack */
+static bool entered;            /* it is called soon */
+
+#define RUN_NS 50000            /* then the main loop gets its turn */
 
 static int64_t loop_now(SnLoop *loop)
 {
@@ -55,32 +65,70 @@ static void loop_timer_free(SnTimer *timer)
     g_free(timer);
 }
 
-static void trampoline(void *opaque)
+/* A bottom half may be freed while it runs, and by others before. */
+static void run_scheduled(void *opaque)
 {
-    SnBh *bh = opaque;
+    int64_t end = get_clock() + RUN_NS;
+    SnBh *bh;
 
-    bh->cb(bh->opaque);
+    if (running) {
+        return;                 /* a callback has its own main loop */
+    }
+    running = true;
+    while ((bh = QTAILQ_FIRST(&scheduled)) && get_clock() < end) {
+        QTAILQ_REMOVE(&scheduled, bh, next);
+        bh->scheduled = false;
+        bh->cb(bh->opaque);
+    }
+    running = false;
+    if (bh) {
+        qemu_bh_schedule(run_bh);
+    }
 }
 
 static SnBh *loop_bh_new(SnLoop *loop, SnLoopFunc *cb, void *opaque)
 {
     SnBh *bh = g_new0(SnBh, 1);
 
+    if (!run_bh) {
+        run_bh = qemu_bh_new(run_scheduled, NULL);
+    }
     bh->cb = cb;
     bh->opaque = opaque;
-    bh->qbh = qemu_bh_new(trampoline, bh);
     return bh;
 }
 
 static void loop_bh_schedule(SnBh *bh)
 {
-    qemu_bh_schedule(bh->qbh);
+    if (bh->scheduled) {
+        return;
+    }
+    bh->scheduled = true;
+    QTAILQ_INSERT_TAIL(&scheduled, bh, next);
+    if (!running && !entered) {
+        qemu_bh_schedule(run_bh);
+    }
 }
 
 static void loop_bh_free(SnBh *bh)
 {
-    qemu_bh_delete(bh->qbh);
+    if (bh->scheduled) {
+        QTAILQ_REMOVE(&scheduled, bh, next);
+    }
     g_free(bh);
+}
+
+void sn_qemu_loop_enter(void)
+{
+    entered = true;
+}
+
+void sn_qemu_loop_leave(void)
+{
+    entered = false;
+    if (!QTAILQ_EMPTY(&scheduled)) {
+        run_scheduled(NULL);
+    }
 }
 
 static SnLoop qemu_loop = {

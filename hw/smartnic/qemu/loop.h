@@ -15,4 +15,13 @@
  */
 SnLoop *sn_qemu_loop(void);
 
+/*
+ * Around what a vCPU does in the card: the bottom halves that it schedules run
+ * in leave(), in the vCPU's thread, instead of waking another. Only for an
+ * access of the vCPU itself, with nothing else of a device on its stack, and
+ * not nested. May unplug whatever it was that was accessed.
+ */
+void sn_qemu_loop_enter(void);
+void sn_qemu_loop_leave(void);
+
 #endif

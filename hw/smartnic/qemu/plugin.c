@@ -16,6 +16,7 @@
 #include "qemu/qemu-plugin.h"
 
 #include "card.h"
+#include "nvme-pci.h"
 #include "smartnic/log.h"
 #include "trace.h"
 #include "virtio-blk-pci.h"
@@ -105,6 +106,8 @@ static void register_types(void)
     sn_log_set_func(log_to_qemu);
     sn_virtio_blk_register_types();
     sn_virtio_blk_pci_register_types();
+    sn_nvme_volume_register_types();
+    sn_nvme_pci_register_types();
     sn_card_register_types();
 }
 

@@ -18,7 +18,9 @@
 #include "hw/virtio/virtio-pci.h"
 #include "standard-headers/linux/virtio_pci.h"
 
+#include "ioeventfd.h"
 #include "virtio-blk-pci.h"
+#include "volume-stats.h"
 
 static uint64_t common_read(void *opaque, hwaddr addr, unsigned size)
 {
@@ -60,6 +62,9 @@ static void virtio_blk_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
     MemoryRegion *common = &proxy->common.mr;
 
     dev->vdev.interrupt_is_direct = interrupt_is_direct;
+    if (sn_ioeventfd(dev->ioeventfd)) {
+        proxy->flags |= VIRTIO_PCI_FLAG_USE_IOEVENTFD;
+    }
     /* Legacy drivers neither wait for a reset nor know little endian. */
     virtio_pci_force_virtio_1(proxy);
     if (proxy->nvectors == DEV_NVECTORS_UNSPECIFIED) {
@@ -75,8 +80,8 @@ static void virtio_blk_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 }
 
 static const Property virtio_blk_pci_properties[] = {
-    DEFINE_PROP_BIT("ioeventfd", VirtIOPCIProxy, flags,
-                    VIRTIO_PCI_FLAG_USE_IOEVENTFD_BIT, true),
+    DEFINE_PROP_ON_OFF_AUTO("ioeventfd", SnVirtioBlkPci, ioeventfd,
+                            ON_OFF_AUTO_AUTO),
     DEFINE_PROP_UINT32("vectors", VirtIOPCIProxy, nvectors,
                        DEV_NVECTORS_UNSPECIFIED),
 };
@@ -105,7 +110,7 @@ static void virtio_blk_pci_instance_init(Object *obj)
                                 TYPE_SN_VIRTIO_BLK);
     object_property_add_alias(obj, "bootindex", OBJECT(&dev->vdev),
                               "bootindex");
-    sn_virtio_blk_stats_alias(obj, OBJECT(&dev->vdev));
+    sn_volume_stats_alias(obj, OBJECT(&dev->vdev));
 }
 
 static const VirtioPCIDeviceTypeInfo virtio_blk_pci_type = {

@@ -16,6 +16,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(SnVirtioBlkPci, SN_VIRTIO_BLK_PCI)
 struct SnVirtioBlkPci {
     VirtIOPCIProxy parent_obj;
     SnVirtioBlk vdev;
+    OnOffAuto ioeventfd;            /* property */
     MemoryRegionOps common_ops;     /* virtio-pci's, with our read */
     const MemoryRegionOps *pci_ops; /* virtio-pci's own */
 };

@@ -639,6 +639,7 @@ static void virtio_blk_realize(DeviceState *dev, Error **errp)
     s->vol = sn_volume_open(&(SnVolumeConfig) {
         .url = s->url,
         .id = s->id,
+        .host = s->machine,
         .net = s->net,
         .loop = sn_qemu_loop(),
         .events = &volume_events,

@@ -30,6 +30,7 @@ struct SnVirtioBlk {
     /* set by the card before realize; borrowed, outlive the function */
     SnNet *net;
     const char *id;             /* names the volume in messages */
+    const char *machine;        /* SnVolumeConfig.host */
 
     SnVolume *vol;
     /* Requests that the guest waits for, oldest first. */
@@ -81,8 +82,6 @@ void sn_virtio_blk_notify_bh(void *opaque);
 
 /* virtio-blk-stats.c: what the monitor can ask about the volume. */
 void sn_virtio_blk_stats_init(Object *obj);
-/* The same properties on @owner, whose part @obj is. */
-void sn_virtio_blk_stats_alias(Object *owner, Object *obj);
 
 void sn_virtio_blk_register_types(void);
 
