@@ -60,6 +60,9 @@ static void check_functions(Machine *m, unsigned slot,
 }
 
 /* virtio-net is transitional on a conventional bus, as QEMU makes it. */
+static const Function nvme_functions[] = {
+    { 0x10f0, 0x0880 }, { 0x1000, 0x0200 }, { 0x10f1, 0x0108 },
+};
 static const Function card_functions[] = {
     { 0x10f0, 0x0880 }, { 0x1000, 0x0200 }, { 0x1042, 0x0100 },
 };
@@ -68,19 +71,23 @@ static void test_topology(void)
 {
     static const struct {
         const char *args;
-        unsigned functions;
+        const Function *functions;
+        unsigned count;
     } cases[] = {
-        { CARD_DISK(""), 3 },
-        { CARD(""), 2 },
-        { CARD(",function=none"), 2 },
-        { "-machine q35 " CARD_DISK(""), 3 },
+        { CARD_NVME(""), nvme_functions, 3 },
+        { CARD_DISK(""), card_functions, 3 },
+        { CARD(""), nvme_functions, 3 },    /* volumes come later */
+        { CARD(",function=virtio-blk"), card_functions, 2 },
+        { CARD(",function=none"), nvme_functions, 2 },
+        { "-machine q35 " CARD_NVME(""), nvme_functions, 3 },
+        { "-machine q35 " CARD_DISK(""), card_functions, 3 },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         Machine m;
 
         machine_start(&m, "%s", cases[i].args);
-        check_functions(&m, CARD_SLOT, card_functions, cases[i].functions);
+        check_functions(&m, CARD_SLOT, cases[i].functions, cases[i].count);
         machine_stop(&m);
     }
 }
@@ -116,7 +123,8 @@ static void test_two_cards(void)
     machine_start(&m, CARD_DISK(",ip=10.0.0.2/24")
                   "-netdev hubport,id=n1,hubid=0 "
                   "-device 'smartnic-storage,id=nic1,netdev=n1,addr=5,"
-                  "ip=10.0.0.3/24,volume=mem://?size=1M'");
+                  "ip=10.0.0.3/24,function=virtio-blk,"
+                  "volume=mem://?size=1M'");
     check_functions(&m, 4, card_functions, 3);
     check_functions(&m, 5, card_functions, 3);
     for (unsigned i = 0; i < 2; i++) {
@@ -206,7 +214,6 @@ static const struct {
       "-device 'smartnic-storage,netdev=n1,volume=mem://?size=1M,bootindex=1' "
       DEVICE(",volume=mem://?size=1M,bootindex=1"), { "bootindex" } },
     { DEVICE(",color=red"), { "color" } },
-    { DEVICE(",volume=mem://?size=1M,num-queues=0"), { "num-queues", "0" } },
     { DEVICE(",volume=mem://?size=1M,num-queues=65"), { "num-queues" } },
     { DEVICE(",volume=mem://?size=1M,serial=123456789012345678901"),
       { "serial" } },
@@ -425,6 +432,7 @@ static void test_hotplug(void)
 
         qtest_qmp_device_add(m.qts, "smartnic-storage", "nic0",
                              "{ 'netdev': 'n0', 'addr': '4',"
+                             "'function': 'virtio-blk',"
                              "'volume': 'mem://?size=64M' }");
         check_functions(&m, CARD_SLOT, card_functions, 3);
         disk_open(&disk, &m, STORAGE_DEVFN);
@@ -447,7 +455,7 @@ static void test_hotplug_root_port(void)
     qtest_qmp_device_add(m.qts, "smartnic-storage", "nic0",
                          "{ 'netdev': 'n0', 'bus': 'port0',"
                          "'volume': 'mem://?size=64M' }");
-    machine_wait_string(&m, VOLUME_PATH, "volume-state", "ready");
+    machine_wait_string(&m, NVME_PATH, "volume-state", "ready");
     machine_assert_alive(&m);
     machine_stop(&m);
 }

@@ -19,7 +19,6 @@
 #include "machine.h"
 
 #define SECTOR 512
-#define STORAGE_DEVFN QPCI_DEVFN(CARD_SLOT, 2)
 
 /* What disk_status() returns before the device wrote a status. */
 #define STATUS_NONE 0xff

@@ -25,11 +25,17 @@
 #define CARD(props) \
     "-netdev hubport,id=n0,hubid=0 " \
     "-device 'smartnic-storage,id=nic0,netdev=n0,addr=4" props "' "
-#define CARD_DISK(props) CARD(",volume=mem://?size=64M" props)
+#define CARD_NVME(props) CARD(",volume=mem://?size=64M" props)
+#define CARD_DISK(props) \
+    CARD(",function=virtio-blk,volume=mem://?size=64M" props)
 
 /* Where QMP finds the card's parts. */
 #define CARD_PATH   "/machine/peripheral/nic0"
+#define NVME_PATH   CARD_PATH "/storage"
 #define VOLUME_PATH CARD_PATH "/storage/virtio-backend"
+
+/* The card's storage function, of whichever kind. */
+#define STORAGE_DEVFN QPCI_DEVFN(CARD_SLOT, 2)
 
 typedef struct Machine {
     QTestState *qts;

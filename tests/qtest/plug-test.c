@@ -24,6 +24,7 @@ static void plug(Machine *m, Slot *slot, const char *volume)
 {
     qtest_qmp_device_add(m->qts, "smartnic-storage", "nic0",
                          "{ 'netdev': 'n0', 'bus': 'port0',"
+                         "'function': 'virtio-blk',"
                          "'ip': '10.0.0.2/24', 'volume': %s,"
                          "'serial': %s }", volume, SERIAL);
     slot_set_power(slot, true);
@@ -103,7 +104,8 @@ static void test_system_reset(void)
     Disk disk;
 
     machine_start(&m, PATIENT SLOT NETDEV "-device smartnic-storage,id=nic0,"
-                  "netdev=n0,bus=port0,volume=" MEM);
+                  "netdev=n0,bus=port0,function=virtio-blk,"
+                  "volume=" MEM);
     for (unsigned i = 0; i < 5; i++) {
         slot_open(&slot, &m);
         disk_open(&disk, &m, SLOT_DEVFN(2));
@@ -317,9 +319,9 @@ static void test_neighbours(void)
     machine_start(&m, SLOT NETDEV "-netdev hubport,id=n1,hubid=0 "
                   "-netdev hubport,id=n2,hubid=0 "
                   "-device smartnic-storage,id=nic1,netdev=n1,addr=6,"
-                  "ip=10.0.0.3/24,volume=" UNREACHABLE " "
+                  "ip=10.0.0.3/24,function=virtio-blk,volume=" UNREACHABLE " "
                   "-device smartnic-storage,id=nic2,netdev=n2,addr=7,"
-                  "ip=10.0.0.4/24,volume=" MEM);
+                  "ip=10.0.0.4/24,function=virtio-blk,volume=" MEM);
     slot_open(&slot, &m);
     for (unsigned i = 0; i < 4; i++) {
         plug(&m, &slot, i % 2 ? UNREACHABLE : MEM);

@@ -137,7 +137,7 @@ static void test_4k_blocks(void)
     Disk disk;
     uint8_t data[4096], back[sizeof(data)] = { };
 
-    machine_start(&m, CARD(",volume=mem://?size=64M&block-size=4096"));
+    machine_start(&m, CARD_DISK("&block-size=4096"));
     disk_open(&disk, &m, STORAGE_DEVFN);
     disk_start(&disk, 0, 1);
     g_assert_cmpuint(CONFIG(&disk, blk_size), ==, 4096);

@@ -17,7 +17,8 @@
 #define TIMEOUT(ms) \
     "-global smartnic-virtio-blk-device.ready-timeout=" ms " "
 #define CARD_UNREACHABLE \
-    CARD(",ip=10.0.0.2/24,volume=nvme+tcp://10.0.0.9/nqn.2026-11.test:none")
+    CARD(",function=virtio-blk,ip=10.0.0.2/24," \
+         "volume=nvme+tcp://10.0.0.9/nqn.2026-11.test:none")
 
 /* A disk whose volume may take its time. */
 static void open_disk(Disk *disk, Machine *m)
@@ -250,7 +251,7 @@ static void test_bus_master(void)
 
     machine_start(&m, TIMEOUT("500") CARD_UNREACHABLE
                   "-netdev hubport,id=n1,hubid=0 -device smartnic-storage,"
-                  "netdev=n1,addr=5,ip=10.0.0.3/24,"
+                  "netdev=n1,addr=5,ip=10.0.0.3/24,function=virtio-blk,"
                   "volume=nvme+tcp://10.0.0.9/nqn.2026-11.test:none");
     disk_open(&disk, &m, STORAGE_DEVFN);
     disk_open(&second, &m, QPCI_DEVFN(5, 2));
