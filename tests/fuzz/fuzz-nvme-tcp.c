@@ -23,6 +23,7 @@
 
 typedef struct Req {
     SnIo io;
+    SnNvmeCommand nvme;
     struct iovec iov[2];
     uint8_t *data;
     unsigned slot;
@@ -68,6 +69,18 @@ static void req_free(Req *r)
     g_free(r);
 }
 
+static bool has_data(const SnIo *io)
+{
+    return io->op == SN_IO_READ || io->op == SN_IO_WRITE ||
+           io->op == SN_IO_COMPARE || (io->op == SN_IO_NVME && io->len);
+}
+
+static bool is_read(const SnIo *io)
+{
+    return io->op == SN_IO_READ ||
+           (io->op == SN_IO_NVME && io->nvme->dir == SN_NVME_IN);
+}
+
 static void complete(SnIo *io, int ret)
 {
     Req *r = (Req *)io;
@@ -75,7 +88,8 @@ static void complete(SnIo *io, int ret)
     g_assert_false(in_call);
     g_assert_true(reqs[r->slot] == r);
     g_assert_cmpint(ret, <=, 0);
-    if (io->op == SN_IO_READ && ret == 0 && !raw) {
+    g_assert_true(ret || !io->nvme_status);
+    if (is_read(io) && ret == 0 && !raw) {
         static const uint8_t unread[16] = { [0 ... 15] = UNREAD };
 
         for (size_t at = 0; at < io->len; at += sizeof(unread)) {
@@ -83,6 +97,34 @@ static void complete(SnIo *io, int ret)
         }
     }
     req_free(r);
+}
+
+/* A command that is passed on as it is. */
+static void set_command(Req *r, uint8_t how)
+{
+    static const struct {
+        uint8_t opcode;
+        SnNvmeDir dir;
+        uint32_t len;
+    } commands[] = {
+        { nvme_cmd_verify }, { nvme_cmd_write_uncor },
+        { nvme_cmd_resv_register, SN_NVME_OUT, 16 },
+        { nvme_cmd_resv_report, SN_NVME_IN, 4096 },
+        { nvme_cmd_compare, SN_NVME_OUT, 8192 }, { 0x80 },
+        { nvme_admin_get_lba_status, SN_NVME_IN, 1024 },
+        { nvme_admin_identify, SN_NVME_IN, 4096 },
+    };
+    unsigned which = how & 7;
+
+    r->io.op = SN_IO_NVME;
+    r->io.flags = how & 8 ? SN_IO_ONCE : 0;
+    r->io.len = commands[which].len;
+    r->io.nvme = &r->nvme;
+    r->nvme.sqe.opcode = commands[which].opcode;
+    r->nvme.sqe.cdw10 = which == 7 ? GUINT32_TO_LE(1) : fuzz_u8(&in);
+    r->nvme.sqe.cdw12 = fuzz_u8(&in);
+    r->nvme.dir = commands[which].dir;
+    r->nvme.admin = which > 5;
 }
 
 static void submit(void)
@@ -105,15 +147,15 @@ static void submit(void)
     r->io.op = ops[how & 7];
     r->io.flags = how >> 3 & 3;
     r->io.complete = complete;
-    if (r->io.op != SN_IO_FLUSH) {
+    if (how & 128) {
+        set_command(r, how);
+    } else if (r->io.op != SN_IO_FLUSH) {
         r->io.offset = fuzz_u8(&in) * 4096ull;
         r->io.len = (fuzz_u8(&in) + 1) * (how & 32 ? 4096ull : 512ull);
     }
-    if (r->io.op == SN_IO_READ || r->io.op == SN_IO_WRITE ||
-        r->io.op == SN_IO_COMPARE) {
+    if (has_data(&r->io)) {
         r->data = g_malloc(r->io.len);
-        memset(r->data, r->io.op == SN_IO_READ ? UNREAD : TARGET_BYTE,
-               r->io.len);
+        memset(r->data, is_read(&r->io) ? UNREAD : TARGET_BYTE, r->io.len);
         cut = how & 64 ? r->io.len / 3 : r->io.len;
         r->iov[0] = (struct iovec){ r->data, cut };
         r->iov[1] = (struct iovec){ r->data + cut, r->io.len - cut };

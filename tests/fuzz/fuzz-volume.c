@@ -18,6 +18,7 @@
 
 typedef struct Req {
     SnIo io;
+    SnNvmeCommand nvme;
     struct iovec iov[3];
     uint8_t *data;
     unsigned slot;
@@ -96,6 +97,24 @@ static void set_range(Req *r)
     r->io.iovcnt = 3;
 }
 
+/* A command that is passed on as it is, or is not. */
+static void set_command(Req *r)
+{
+    uint8_t how = fuzz_u8(&in);
+
+    r->io.op = SN_IO_NVME;
+    r->io.flags = how & 1 ? SN_IO_ONCE : how & 2 ? SN_IO_FUA : 0;
+    r->io.nvme = &r->nvme;
+    r->nvme.sqe.opcode = how;
+    r->nvme.admin = how & 4;
+    r->nvme.dir = how >> 3 & 3 ? (how >> 3 & 3) - 1 : SN_NVME_NO_DATA;
+    r->io.len = r->nvme.dir == SN_NVME_NO_DATA ? 0 : fuzz_u8(&in) * 64u;
+    r->data = g_malloc0(MAX(r->io.len, 1));
+    r->iov[0] = (struct iovec){ r->data, r->io.len };
+    r->io.iov = r->iov;
+    r->io.iovcnt = 1;
+}
+
 static void submit(void)
 {
     uint8_t how = fuzz_u8(&in);
@@ -112,7 +131,9 @@ static void submit(void)
     r->io.op = how % (SN_IO_COMPARE + 1);
     r->io.flags = how >> 6;
     r->io.complete = complete;
-    if (r->io.op != SN_IO_FLUSH) {
+    if (how >= 240) {
+        set_command(r);
+    } else if (r->io.op != SN_IO_FLUSH) {
         set_range(r);
     }
     depth++;
@@ -133,6 +154,7 @@ static void connect_or_not(void)
     v->info.write_cache = how & 4;
     v->info.fua = how & 8;
     v->info.max_discard = how & 16 ? 3 * SB_BLOCK : 0;
+    v->info.nvme.passthrough = how & 64;
     v->info.size = how & 32 ? SB_SIZE : SB_SIZE / 2;
     if (how & 1) {
         sb_ready(v);
@@ -194,9 +216,7 @@ static void step(uint8_t op)
         cancel(reqs[op >> 4]);
         break;
     case 6:
-        depth++;
         sn_volume_kick(v->vol);
-        depth--;
         break;
     case 7 ... 8:
         connect_or_not();

@@ -335,6 +335,16 @@ static void do_log(Command *cmd)
     respond_data(cmd, all + offset, len);
 }
 
+/* As much as the host wants. */
+static void respond_filled(Command *cmd)
+{
+    uint32_t len = MIN(get32(cmd->sqe + 32), 2 * TARGET_SIZE);
+    g_autofree uint8_t *data = g_malloc(len);
+
+    memset(data, TARGET_BYTE, len);
+    respond_data(cmd, data, len);
+}
+
 static void do_admin(Command *cmd)
 {
     Conn *c = cmd->conn;
@@ -360,6 +370,9 @@ static void do_admin(Command *cmd)
     case 0x7f:
         do_fabrics(cmd);
         break;
+    case 0x86:
+        respond_filled(cmd);
+        break;
     case 0x09:
         respond(cmd, cmd->sqe[40] == 7 ? 15 << 16 | 15 : 0, 0);
         break;
@@ -376,12 +389,8 @@ static void do_io(Command *cmd)
     if (t->io_failures) {
         t->io_failures--;
         respond(cmd, 0, t->io_status);
-    } else if (cmd->sqe[0] == 0x02) {
-        uint32_t len = MIN(get32(cmd->sqe + 32), 2 * TARGET_SIZE);
-        g_autofree uint8_t *data = g_malloc(len);
-
-        memset(data, TARGET_BYTE, len);
-        respond_data(cmd, data, len);
+    } else if (cmd->sqe[0] == 0x02 || cmd->sqe[0] == 0x0e) {
+        respond_filled(cmd);
     } else {
         respond(cmd, 0, 0);
     }
