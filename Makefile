@@ -4,10 +4,11 @@
 #   make check    set-up, build, and all tests
 #   make build    set-up for building, and build
 #   make bench    set-up, build, and measure (docs/performance.rst):
-#                 BENCH="bare fio" RUNS=3 TIME=2 NET=auto OUT=folder
+#                 BENCH="null tcp fio fio-null" RUNS=3 TIME=0.5
+#                 NET=auto OUT=folder
 #   make soak     set-up, build, and faults under load: FAULTS=1000, SEED=n
 #   make fuzz     set-up, build with clang, and fuzz: TIME=60 (seconds each),
-#                 FUZZ="switch url volume nvme-tcp firmware"
+#                 FUZZ="switch url volume nvme-tcp nvme-ctrl firmware"
 #
 #   make check-unit check-qtest check-guest      one suite
 #   make clean    remove the build; make distclean also what was fetched
@@ -21,9 +22,9 @@ export DEPS
 
 MESON_OPTIONS = -Dqemu_src=$(DEPS)/qemu -Dqemu_build=$(DEPS)/qemu-build \
                 -Dlwip_src=$(DEPS)/lwip
-BENCH   ?= bare fio
+BENCH   ?= null tcp fio fio-null
 RUNS    ?= 3
-TIME    ?= 2
+TIME    ?= 0.5
 NET     ?= auto
 OUT     ?= $(BUILD)/bench-results
 

@@ -1,4 +1,4 @@
-"""A virtio-blk function driven by the bare guest (bench/bare).
+"""Disks driven by the bare guest (bench/bare), without an operating system.
 
 Copyright (c) 2026 the smartnic-storage authors
 SPDX-License-Identifier: GPL-2.0-or-later
@@ -11,81 +11,134 @@ import host
 from machine import TOP, Machine
 from results import Sample
 
-NAME = "bare"
 GUEST = os.environ.get("BARE_GUEST") or os.path.join(
     TOP, "build", "bench", "bare", "bare-guest.elf")
+DEPTHS = (1, 4, 16, 64)
 CASES = [f"{kind}:{depth}" for kind in ("read:4096", "write:4096",
                                         "read:131072")
-         for depth in (1, 4, 16, 64)]
+         for depth in DEPTHS]
 SIZE = 1 << 30
+DBBUF = "dbbuf"                 # shadow doorbells: a word for the guest
 
 
-def why_not(lab):
-    """A reason why it cannot run, or None."""
-    if not os.path.exists(GUEST):
-        return f"{GUEST} is missing: run ninja test-programs"
-    return None
-
-
-def qemu_null(iothread):
-    """QEMU's own virtio-blk, with its null backend."""
-    args = ["-blockdev",
+def qemu_null(device, *more):
+    """One of QEMU's own functions, with QEMU's null backend."""
+    return [*more, "-blockdev",
             f"null-co,node-name=disk,size={SIZE},read-zeroes=off",
-            "-device", "virtio-blk-pci,drive=disk,disable-legacy=on,"
-            "num-queues=1,queue-size=256"
-            + (",iothread=io" if iothread else "")]
-    return ["-object", "iothread,id=io", *args] if iothread else args
+            "-device", device + ",drive=disk"]
 
 
-def variants(lab):
-    """QEMU's arguments by name; the others are compared with the first."""
-    found = {
-        "qemu-null": qemu_null(False),
-        "card-null": lab.bed.card_args(f"null://?size={SIZE}",
-                                       netdev="user,id=n0", ip="dhcp"),
-        "qemu-null-iothread": qemu_null(True),
-    }
-    if lab.target:
-        found["card-nvme-tcp-" + lab.wire.name] = lab.card_args()
-    return found
+def qemu_virtio(options="", *more):
+    return qemu_null("virtio-blk-pci,disable-legacy=on,num-queues=1,"
+                     "queue-size=256" + options, *more)
 
 
-def _boot(lab, args, ms, cases):
-    return Machine("bare", ["-kernel", GUEST, "-append",
-                            f"ms={ms} " + " ".join(cases), *args],
-                   lab.bed.folder, memory=128, wrapper=lab.wire.wrapper)
+def qemu_nvme(ioeventfd):
+    return qemu_null(f"nvme,serial=null,ioeventfd={ioeventfd}")
 
 
-def prepare(lab):
-    """Fills the target's disk: pages that were never written are all one."""
-    if lab.target:
-        with _boot(lab, lab.card_args(), 1000, ["write:131072:16"]) as m:
-            m.wait_for("^@@ BEGIN")
-            m.write("xx")
-            m.wait_for("^@@ DONE")
+def card_null(lab, function):
+    """The card with its null backend; nothing goes through its port."""
+    return lab.bed.card_args(f"null://?size={SIZE}", netdev="user,id=n0",
+                             ip="dhcp", card=f",function={function}")
 
 
-def run(lab, variant, args, number):
-    """Boots once and measures every case; yields samples."""
-    with _boot(lab, args, int(lab.seconds * 1000), CASES) as machine:
-        vcpus = host.vcpu_threads(machine)
-        lab.pinning.place_vcpus(vcpus)
-        for case in CASES:
-            machine.wait_for(f"^@@ BEGIN {case}$")
-            cpu = host.CpuTime(machine, vcpus, lab.target_pid())
-            start = time.monotonic()
-            machine.write("x")
-            end = machine.wait_for(r"^@@ END requests=(\d+) us=(\d+)$")
-            seconds = time.monotonic() - start
-            count, us = map(int, end.groups())
-            vcpu, device, target = cpu.us()
-            machine.write("x")
-            lab.check_clock(us / 1e6, seconds)
-            yield Sample(NAME, case, variant, number,
-                         iops=count / us * 1e6,
-                         latency=us * int(case.rsplit(":", 1)[1]) / count,
-                         device_cpu=device / count, vcpu=vcpu / count,
-                         target_cpu=target / count
-                         if "nvme-tcp" in variant else None)
-        machine.wait_for("^@@ DONE")
-        machine.wait_end()
+class Bare:
+    """Runs of the bare guest; a variant is (words for it, arguments)."""
+    serves = False              # whether the target works for it
+
+    def why_not(self, lab):
+        """A reason why it cannot run, or None."""
+        if not os.path.exists(GUEST):
+            return f"{GUEST} is missing: run ninja bench-programs"
+        return None
+
+    def prepare(self, lab):
+        """What has to be done once."""
+
+    @staticmethod
+    def boot(lab, words, args, ms, cases):
+        return Machine("bare", ["-kernel", GUEST, "-append",
+                                f"ms={ms} {words} " + " ".join(cases), *args],
+                       lab.bed.folder, memory=128, wrapper=lab.wire.wrapper)
+
+    def run(self, lab, variant, how, number):
+        """Boots once and measures every case; yields samples."""
+        words, args = how
+        cases = lab.wanted(CASES)
+        with self.boot(lab, words, args, int(lab.seconds * 1000),
+                       cases) as machine:
+            vcpus = host.vcpu_threads(machine)
+            lab.pinning.place_vcpus(vcpus)
+            # The name of a variant is what it says it is.
+            driver = "virtio-blk" if "virtio" in variant else "nvme"
+            machine.wait_for(f"^@@ READY driver={driver} ")
+            for case in cases:
+                yield self._measure(lab, machine, vcpus, case, variant,
+                                    number)
+            machine.wait_for("^@@ DONE")
+            machine.wait_end()
+
+    def _measure(self, lab, machine, vcpus, case, variant, number):
+        machine.wait_for(f"^@@ BEGIN {case}$")
+        cpu = host.CpuTime(machine, vcpus, lab.target_pid())
+        start = time.monotonic()
+        machine.write("x")
+        end = machine.wait_for(r"^@@ END requests=(\d+) us=(\d+)$")
+        seconds = time.monotonic() - start
+        count, us = map(int, end.groups())
+        vcpu, device, target = cpu.us()
+        machine.write("x")
+        lab.check_clock(us / 1e6, seconds)
+        return Sample(self.name, case, variant, number,
+                      iops=count / us * 1e6,
+                      latency=us * int(case.rsplit(":", 1)[1]) / count,
+                      device_cpu=device / count, vcpu=vcpu / count,
+                      target_cpu=target / count if self.serves else None)
+
+
+class Null(Bare):
+    """Every function there is, on backends that do nothing."""
+    name = "null"
+
+    def variants(self, lab):
+        """By name; the others are compared with the first."""
+        iothread = ["-object", "iothread,id=io"]
+        return {
+            "card-nvme": ("", card_null(lab, "nvme")),
+            "card-nvme-dbbuf": (DBBUF, card_null(lab, "nvme")),
+            "card-virtio-blk": ("", card_null(lab, "virtio-blk")),
+            # Its ioeventfd works with shadow doorbells only.
+            "qemu-nvme": ("", qemu_nvme("off")),
+            "qemu-nvme-dbbuf": (DBBUF, qemu_nvme("off")),
+            "qemu-nvme-dbbuf-ioeventfd": (DBBUF, qemu_nvme("on")),
+            "qemu-virtio-blk": ("", qemu_virtio()),
+            "qemu-virtio-blk-iothread": (
+                "", qemu_virtio(",iothread=io", *iothread)),
+        }
+
+
+class Tcp(Bare):
+    """The card's functions over NVMe/TCP."""
+    name = "tcp"
+    serves = True
+
+    def why_not(self, lab):
+        return super().why_not(lab) or (
+            None if lab.target else "there is no target")
+
+    def prepare(self, lab):
+        """Fills the target's disk: pages that were never written are all
+        one."""
+        with self.boot(lab, "", lab.card_args("virtio-blk"), 1000,
+                       ["write:131072:16"]) as machine:
+            machine.wait_for("^@@ BEGIN")
+            machine.write("xx")
+            machine.wait_for("^@@ DONE")
+
+    def variants(self, lab):
+        return {
+            "card-virtio-blk": ("", lab.card_args("virtio-blk")),
+            "card-nvme": ("", lab.card_args("nvme")),
+            "card-nvme-dbbuf": (DBBUF, lab.card_args("nvme")),
+        }

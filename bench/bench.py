@@ -25,7 +25,9 @@ from bed import Bed
 from native_target import PROGRAM, NativeTarget
 from results import Results
 
-BENCHES = {"bare": bare_bench, "fio": fio_bench}
+BENCHES = {bench.name: bench for bench in (
+    bare_bench.Null(), bare_bench.Tcp(), fio_bench.Initiator(),
+    fio_bench.Null())}
 
 
 class Lab:
@@ -33,6 +35,7 @@ class Lab:
 
     def __init__(self, options):
         self.seconds = options.seconds
+        self._cases = options.case
         self.pinning = host.Pinning(options.pin)
         self.clock = []         # the guest's time by the host's, per case
         self.target = None
@@ -46,11 +49,16 @@ class Lab:
                 self.bed.folder, ["1,size=256M"], listen=self.wire.listen,
                 wrapper=self.wire.wrapper)
 
-    def card_args(self):
+    def card_args(self, function):
         """QEMU's arguments for a card with a disk on the target."""
         return self.bed.card_args(
             self.target.url(address=self.wire.target_address),
-            netdev=self.wire.netdev, ip=self.wire.card_ip)
+            netdev=self.wire.netdev, ip=self.wire.card_ip,
+            card=f",function={function}")
+
+    def wanted(self, cases):
+        """Those of them that shall be measured."""
+        return [c for c in cases if not self._cases or c in self._cases]
 
     def target_pid(self):
         return self.target.pid if self.target else None
@@ -66,17 +74,21 @@ class Lab:
         self.wire.close()
 
 
-def measure(lab, names, runs, results):
+def measure(lab, options, results):
     """Runs the benches; a bench that cannot run says so."""
-    for name in names:
+    runs = options.runs
+    for name in options.benches:
         bench = BENCHES[name]
         reason = bench.why_not(lab)
         if reason:
             print(f"{name} is left out: {reason}")
             continue
         bench.prepare(lab)
+        variants = {variant: how for variant, how in
+                    bench.variants(lab).items()
+                    if not options.variant or variant in options.variant}
         for number in range(1, runs + 1):
-            for variant, how in bench.variants(lab).items():
+            for variant, how in variants.items():
                 print(f"{name}: run {number} of {runs}, {variant}",
                       flush=True)
                 for sample in bench.run(lab, variant, how, number):
@@ -104,7 +116,11 @@ def report(lab, results, heading, folder):
 def parse_options():
     p = argparse.ArgumentParser(description="Measures the card.")
     p.add_argument("benches", nargs="*", metavar="BENCH",
-                   help="bare, fio; both without one")
+                   help=", ".join(BENCHES) + "; all without one")
+    p.add_argument("--variant", action="append",
+                   help="only this one; may be given more than once")
+    p.add_argument("--case", action="append",
+                   help="likewise, such as read:4096:1")
     p.add_argument("--runs", type=int, default=3,
                    help="of each variant (default 3)")
     p.add_argument("--seconds", type=float, default=2,
@@ -120,7 +136,7 @@ def parse_options():
     options.benches = options.benches or list(BENCHES)
     for name in options.benches:
         if name not in BENCHES:
-            p.error(f"there is no bench {name}: bare, fio")
+            p.error(f"there is no bench {name}: {', '.join(BENCHES)}")
     if options.short:
         options.runs, options.seconds = 1, 0.3
     return options
@@ -134,7 +150,7 @@ def main():
     try:
         heading = host.describe(machine.QEMU, machine.accelerator(),
                                 lab.pinning)
-        measure(lab, options.benches, options.runs, results)
+        measure(lab, options, results)
         if not results.samples:
             return 77           # nothing could run: skipped, for Meson
         report(lab, results, heading, options.out)

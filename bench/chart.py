@@ -6,7 +6,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from xml.sax.saxutils import escape
 
-COLOURS = ["#8a8f98", "#1f77b4", "#c5b358", "#d1495b", "#2a9d8f"]
+COLOURS = ["#d1495b", "#8b1e3f", "#e9a03b", "#b9c6d3", "#8fb1d0", "#4f8fc0",
+           "#a9c9a4", "#4b9b6e"]
 FONT = "font-family='DejaVu Sans, sans-serif'"
 ROW = 15                        # heights and widths are in pixels
 GAP = 9                         # between cases
@@ -14,8 +15,8 @@ LABELS = 110                    # for the names of cases
 BAR = 270                       # of a column's longest bar
 VALUE = 80                      # for the number after a bar
 PANELS = [("iops", "requests per second", "{:,.0f}"),
-          ("device_cpu", "device-side CPU, microseconds per request",
-           "{:.1f}")]
+          ("qemu_cpu", "CPU of all threads of QEMU, microseconds per "
+           "request", "{:.1f}")]
 WIDTH = LABELS + len(PANELS) * (BAR + VALUE) + 20
 
 

@@ -1,5 +1,4 @@
-"""fio in a Linux guest: on the card's disk, and on the same target through
-the guest kernel's own NVMe/TCP initiator over a plain virtio-net.
+"""fio in a Linux guest: on the card's disk and on what else there is.
 
 Copyright (c) 2026 the smartnic-storage authors
 SPDX-License-Identifier: GPL-2.0-or-later
@@ -8,11 +7,11 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 
 import host
+from bare_bench import card_null, qemu_nvme
 from bed import JOB_HELPERS
 from machine import INITRAMFS, Machine
 from results import Sample
 
-NAME = "fio"
 CASES = ["randread:4k:1", "randwrite:4k:1", "randread:4k:32",
          "randwrite:4k:32", "read:128k:8", "write:128k:8"]
 
@@ -42,6 +41,8 @@ load initiator
 nvme connect -t tcp -a {address} -s {port} -n {nqn} || fail "nvme connect"
 """
 
+NVME_DISK = "/dev/nvme0n1"
+
 # Room for a second processor, which is not there: only then does QEMU's TCG
 # keep the kernel's memory barriers (see docs/performance.rst).
 ROOM = ["-smp", "1,maxcpus=2"]
@@ -53,32 +54,6 @@ LATENCY_MEAN = 39
 WRITE = 41
 
 
-def why_not(lab):
-    """A reason why it cannot run, or None."""
-    if not os.path.exists(INITRAMFS):
-        return f"{INITRAMFS} is missing: run scripts/setup.sh all"
-    if not lab.target:
-        return "there is no target"
-    return None
-
-
-def variants(lab):
-    """(QEMU's arguments, job) by name; the first is what the other is
-    compared with."""
-    net = ["-netdev", lab.wire.netdev, "-device",
-           "virtio-net-pci,netdev=n0,romfile="]
-    connect = CONNECT.format(address=lab.wire.target_address,
-                             port=lab.target.port, nqn=lab.target.nqn)
-    return {
-        "guest-initiator": (net, connect, "/dev/nvme0n1"),
-        "card": (lab.card_args(), "", "/dev/vda"),
-    }
-
-
-def prepare(lab):
-    """Nothing: the target's disk was filled before."""
-
-
 def _guest_busy(text):
     """The share of the guest's processor time that was not idle."""
     before, after = ([int(n) for n in half.split()[1:9]]
@@ -87,32 +62,79 @@ def _guest_busy(text):
     return 100 * (1 - (spent[3] + spent[4]) / sum(spent))
 
 
-def run(lab, variant, how, number):
-    """Boots once and measures every case; yields samples."""
-    args, connect, disk = how
-    job = JOB_HELPERS + JOB.format(connect=connect, disk=disk,
-                                   cases=" ".join(CASES),
-                                   ms=int(lab.seconds * 1000))
-    with Machine.linux("fio", f"sn.role=guest sn.ip={lab.wire.guest_ip}",
-                       [*ROOM, *args], lab.bed.folder, job=job,
-                       wrapper=lab.wire.wrapper) as machine:
-        vcpus = host.vcpu_threads(machine)
-        lab.pinning.place_vcpus(vcpus)
-        for case in CASES:
-            machine.wait_for(f"^@@ BEGIN {case}$")
-            cpu = host.CpuTime(machine, vcpus, lab.target_pid())
-            end = machine.wait_for("^@@ (END|FAIL) (.*)$")
-            vcpu, device, served = cpu.us()
-            if end.group(1) == "FAIL":
-                raise RuntimeError(machine.report())
-            first = WRITE if "write" in case else 0
-            terse = end.group(2).split(";")
-            iops = float(terse[first + IOPS])
-            count = iops * float(terse[first + RUNTIME_MS]) / 1000
-            busy = _guest_busy(machine.wait_for("^@@ CPU (.*)$").group(1))
-            yield Sample(NAME, case, variant, number, iops=iops,
-                         latency=float(terse[first + LATENCY_MEAN]),
-                         device_cpu=device / count, vcpu=vcpu / count,
-                         target_cpu=served / count, guest_busy=busy)
-        machine.wait_for("^@@ OK")
-        machine.wait_end()
+class Fio:
+    """A variant is (QEMU's arguments, shell that makes the disk, disk)."""
+
+    def why_not(self, lab):
+        """A reason why it cannot run, or None."""
+        if not os.path.exists(INITRAMFS):
+            return f"{INITRAMFS} is missing: run scripts/setup.sh all"
+        return None
+
+    def prepare(self, lab):
+        """Nothing: the target's disk was filled before."""
+
+    def run(self, lab, variant, how, number):
+        """Boots once and measures every case; yields samples."""
+        args, connect, disk = how
+        cases = lab.wanted(CASES)
+        job = JOB_HELPERS + JOB.format(connect=connect, disk=disk,
+                                       cases=" ".join(cases),
+                                       ms=int(lab.seconds * 1000))
+        with Machine.linux("fio", f"sn.role=guest sn.ip={lab.wire.guest_ip}",
+                           [*ROOM, *args], lab.bed.folder, job=job,
+                           wrapper=lab.wire.wrapper) as machine:
+            vcpus = host.vcpu_threads(machine)
+            lab.pinning.place_vcpus(vcpus)
+            for case in cases:
+                machine.wait_for(f"^@@ BEGIN {case}$")
+                cpu = host.CpuTime(machine, vcpus, lab.target_pid())
+                end = machine.wait_for("^@@ (END|FAIL) (.*)$")
+                vcpu, device, served = cpu.us()
+                if end.group(1) == "FAIL":
+                    raise RuntimeError(machine.report())
+                first = WRITE if "write" in case else 0
+                terse = end.group(2).split(";")
+                iops = float(terse[first + IOPS])
+                count = iops * float(terse[first + RUNTIME_MS]) / 1000
+                busy = _guest_busy(machine.wait_for("^@@ CPU (.*)$").group(1))
+                yield Sample(self.name, case, variant, number, iops=iops,
+                             latency=float(terse[first + LATENCY_MEAN]),
+                             device_cpu=device / count, vcpu=vcpu / count,
+                             target_cpu=served / count, guest_busy=busy)
+            machine.wait_for("^@@ OK")
+            machine.wait_end()
+
+
+class Initiator(Fio):
+    """The card, and the guest kernel's own NVMe/TCP initiator over a plain
+    virtio-net, on the same target."""
+    name = "fio"
+
+    def why_not(self, lab):
+        return super().why_not(lab) or (
+            None if lab.target else "there is no target")
+
+    def variants(self, lab):
+        """By name; the others are compared with the first."""
+        net = ["-netdev", lab.wire.netdev, "-device",
+               "virtio-net-pci,netdev=n0,romfile="]
+        connect = CONNECT.format(address=lab.wire.target_address,
+                                 port=lab.target.port, nqn=lab.target.nqn)
+        return {
+            "guest-initiator": (net, connect, NVME_DISK),
+            "card-nvme": (lab.card_args("nvme"), "", NVME_DISK),
+            "card-virtio-blk": (lab.card_args("virtio-blk"), "", "/dev/vda"),
+        }
+
+
+class Null(Fio):
+    """NVMe functions on backends that do nothing."""
+    name = "fio-null"
+
+    def variants(self, lab):
+        return {
+            "qemu-nvme": (qemu_nvme("off"), "", NVME_DISK),
+            "qemu-nvme-ioeventfd": (qemu_nvme("on"), "", NVME_DISK),
+            "card-nvme": (card_null(lab, "nvme"), "", NVME_DISK),
+        }

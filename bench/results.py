@@ -24,13 +24,19 @@ class Sample:
     target_cpu: Optional[float] = None          # per request
     guest_busy: Optional[float] = None          # per cent, as the guest sees
 
+    @property
+    def qemu_cpu(self):
+        """Of all of QEMU's threads, the guest's own work included."""
+        return self.device_cpu + self.vcpu
+
     def __post_init__(self):
         if not self.iops > 0:
             raise ValueError(f"no request completed: {self}")
 
 
 COLUMNS = {"iops": "IOPS", "latency": "latency us", "device_cpu": "device us",
-           "target_cpu": "target us", "guest_busy": "guest busy %"}
+           "qemu_cpu": "all QEMU us", "target_cpu": "target us",
+           "guest_busy": "guest busy %"}
 
 
 class Results:
@@ -76,7 +82,7 @@ class Results:
     def table(self, bench):
         """Lines of text: medians, the range of the IOPS, and the ratio of the
         IOPS to those of the first variant."""
-        lines = ["{:<16}{:<20}{:>9}{:>19}{:>7}".format(
+        lines = ["{:<16}{:<27}{:>9}{:>19}{:>7}".format(
             "case", "variant", "IOPS", "(min-max)", "ratio") +
             "".join(f"{title:>14}" for what, title in COLUMNS.items()
                     if what != "iops")]
@@ -90,11 +96,11 @@ class Results:
     def _row(self, bench, case, variant, base):
         iops = self.values(bench, case, variant, "iops")
         if not iops:
-            return f"{case:<16}{variant:<20}{'not measured':>14}"
+            return f"{case:<16}{variant:<27}{'not measured':>14}"
         median = statistics.median(iops)
         span = f"({min(iops):.0f}-{max(iops):.0f})"
         ratio = f"{median / base:.2f}" if base else "-"
-        row = f"{case:<16}{variant:<20}{median:>9.0f}{span:>19}{ratio:>7}"
+        row = f"{case:<16}{variant:<27}{median:>9.0f}{span:>19}{ratio:>7}"
         for what in COLUMNS:
             if what != "iops":
                 value = self.median(bench, case, variant, what)

@@ -1,11 +1,12 @@
 /*
- * The bare guest: measures a virtio-blk function without an operating system
- * in the way.
+ * The bare guest: measures an NVMe function, or without one a virtio-blk
+ * function, without an operating system in the way.
  *
- * Command line: "ms=MILLISECONDS" and any number of "OPERATION:BYTES:DEPTH",
- * where OPERATION is "read" or "write". On the serial port:
+ * Command line: "ms=MILLISECONDS", perhaps "dbbuf", for NVMe with shadow
+ * doorbells, and any number of "OPERATION:BYTES:DEPTH", where OPERATION is
+ * "read" or "write". On the serial port:
  *
- *   @@ READY sectors=N                     once
+ *   @@ READY driver=NAME sectors=N         once
  *   @@ BEGIN OPERATION:BYTES:DEPTH         before each case
  *   @@ END requests=N us=N                 after it; the guest goes on from
  *                                          both when it gets any byte
@@ -17,12 +18,14 @@
  */
 #include <stddef.h>
 
+#include "blk.h"
 #include "clock.h"
 #include "console.h"
-#include "virtio-blk.h"
 #include "virtio-net.h"
 
 #define WARM_UP 5               /* a fifth of the time, before it counts */
+
+#define DBBUF "dbbuf"
 
 /* Multiboot 0.6.96, section 3.3 */
 typedef struct BootInfo {
@@ -61,6 +64,22 @@ static uint32_t number(const char **s)
     return n;
 }
 
+/* Whether @word, which ends with a space or the line, is in @line. */
+static bool has_word(const char *line, const char *word)
+{
+    while (*line) {
+        const char *p = line;
+
+        if (skip(&p, word) && (*p == ' ' || *p == '\0')) {
+            return true;
+        }
+        while (*line && *line++ != ' ') {
+            /* to the next word */
+        }
+    }
+    return false;
+}
+
 static bool parse_case(const char **s, BlkCase *c)
 {
     if (skip(s, "write:")) {
@@ -96,13 +115,15 @@ static void measure(const BlkCase *c, uint32_t ms)
 void bare_main(const BootInfo *info)
 {
     const char *p = info->flags & INFO_CMDLINE ? info->cmdline : "";
+    const char *driver;
     uint32_t ms = 1000;
     BlkCase c;
 
     clock_init();
     net_accept_offloads();
-    blk_init();
-    print("@@ READY sectors=%u\n", (uint32_t)blk_sectors());
+    driver = blk_init(has_word(p, DBBUF));
+    print("@@ READY driver=%s sectors=%u\n", driver,
+          (uint32_t)blk_sectors());
     if (blk_sectors() < BLK_MAX_BYTES / BLK_SECTOR) {
         fail("the disk is too small");
     }
@@ -112,7 +133,7 @@ void bare_main(const BootInfo *info)
     while (*p) {
         const char *word = p;
 
-        if (skip(&p, " ")) {
+        if (skip(&p, " ") || skip(&p, DBBUF)) {
             continue;
         }
         if (skip(&p, "ms=")) {

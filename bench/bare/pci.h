@@ -27,6 +27,12 @@ void pci_write(uint32_t address, unsigned offset, uint32_t val);
  */
 bool pci_find(uint32_t id, uint32_t other_id, uint32_t *address);
 
+/* Likewise for the class code: class << 16 | subclass << 8 | interface. */
+bool pci_find_class(uint32_t class, uint32_t *address);
+
+/* Lets the function use memory, but not the interrupt pin. */
+void pci_enable(uint32_t address);
+
 /*
  * The memory behind base address register @bar. Fails (see console.h) when it
  * is not memory below 4 GiB.

@@ -10,11 +10,9 @@
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "clock.h"
+#include "blk.h"
 #include "console.h"
-#include "div.h"
 #include "io.h"
-#include "virtio-blk.h"
 #include "virtio-pci.h"
 
 #define TYPE_BLOCK 2
@@ -71,8 +69,6 @@ static struct {
 } headers[BLK_MAX_DEPTH] __attribute__((aligned(16)));
 
 static volatile uint8_t statuses[BLK_MAX_DEPTH];
-static uint8_t data[BLK_MAX_DEPTH][BLK_MAX_BYTES]
-    __attribute__((aligned(4096)));
 
 static void set_queue_address(volatile uint32_t *reg, volatile void *mem)
 {
@@ -104,33 +100,23 @@ static void set_up_queue(void)
     common->queue_enable = 1;
 }
 
-void blk_init(void)
+static bool init(bool dbbuf __attribute__((unused)))
 {
     if (!virtio_find(&blk, TYPE_BLOCK)) {
-        fail("no virtio-blk function");
+        return false;
     }
     virtio_negotiate(&blk, F_BLK_FLUSH);
     set_up_queue();
     blk.common->device_status |= VIRTIO_DRIVER_OK;
+    return true;
 }
 
-uint64_t blk_sectors(void)
+static uint64_t sectors(void)
 {
     return (uint64_t)blk.device[1] << 32 | blk.device[0];
 }
 
 /* ---- the loop ---- */
-
-/* Marsaglia's xorshift32 */
-static uint32_t random32(void)
-{
-    static uint32_t x = 2463534242u;
-
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^= x << 5;
-    return x;
-}
 
 static void set_descriptor(unsigned i, volatile void *mem, uint32_t len,
                            uint16_t flags)
@@ -141,31 +127,26 @@ static void set_descriptor(unsigned i, volatile void *mem, uint32_t len,
     desc[i].next = i + 1;
 }
 
-static void make_chains(const BlkCase *c)
+static void prepare(const BlkCase *c)
 {
     for (unsigned i = 0; i < c->depth; i++) {
         headers[i].type = c->write ? T_OUT : T_IN;
         set_descriptor(CHAIN * i, &headers[i], sizeof(headers[i]), DESC_NEXT);
-        set_descriptor(CHAIN * i + 1, data[i], c->bytes,
+        set_descriptor(CHAIN * i + 1, blk_data[i], c->bytes,
                        DESC_NEXT | (c->write ? 0 : DESC_WRITE));
         set_descriptor(CHAIN * i + 2, &statuses[i], 1, DESC_WRITE);
     }
 }
 
-/* Writes request @i to the ring; publish() shows it to the device. */
-static inline void queue_request(unsigned i, uint32_t blocks,
-                                 uint32_t sectors)
+static void submit(const BlkRequest *requests, uint32_t n)
 {
-    /* The upper half of the product: evenly from 0 to blocks - 1. */
-    uint32_t block = (uint64_t)random32() * blocks >> 32;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t slot = requests[i].slot;
 
-    headers[i].sector = (uint64_t)block * sectors;
-    statuses[i] = 0xff;
-    avail.ring[avail_idx++ & ring_mask] = CHAIN * i;
-}
-
-static inline void publish(void)
-{
+        headers[slot].sector = requests[i].sector;
+        statuses[slot] = 0xff;
+        avail.ring[avail_idx++ & ring_mask] = CHAIN * slot;
+    }
     barrier();
     avail.idx = avail_idx;
     full_barrier();             /* section 2.7.13.4.1 */
@@ -175,7 +156,7 @@ static inline void publish(void)
 }
 
 /* The request that completed next. */
-static inline unsigned take_used(void)
+static inline uint32_t take_one(void)
 {
     uint32_t id = used.ring[used_idx++ & ring_mask].id;
 
@@ -188,41 +169,23 @@ static inline unsigned take_used(void)
     return id / CHAIN;
 }
 
-uint32_t blk_run(const BlkCase *c, uint32_t ms, uint32_t *us)
+static uint32_t take(BlkRequest *requests)
 {
-    uint32_t sectors = c->bytes / BLK_SECTOR;
-    uint32_t blocks = div64(blk_sectors(), sectors);
-    uint32_t submitted = c->depth, completed = 0;
-    uint64_t end = ticks() + (uint64_t)ticks_per_us * 1000 * ms;
-    uint32_t start = clock_us();
+    uint16_t seen = used.idx;
+    uint32_t n = 0;
 
-    make_chains(c);
-    for (unsigned i = 0; i < c->depth; i++) {
-        queue_request(i, blocks, sectors);
+    barrier();
+    while (used_idx != seen) {
+        requests[n++].slot = take_one();
     }
-    publish();
-    while (completed < submitted) {
-        uint16_t seen = used.idx;
-        bool more;
-
-        if (seen == used_idx) {
-            continue;
-        }
-        barrier();
-        more = ticks() < end;
-        while (used_idx != seen) {
-            unsigned i = take_used();
-
-            completed++;
-            if (more) {
-                queue_request(i, blocks, sectors);
-                submitted++;
-            }
-        }
-        if (more) {
-            publish();
-        }
-    }
-    *us = clock_us() - start;
-    return completed;
+    return n;
 }
+
+const BlkDriver virtio_blk_driver = {
+    .name = "virtio-blk",
+    .init = init,
+    .sectors = sectors,
+    .prepare = prepare,
+    .submit = submit,
+    .take = take,
+};

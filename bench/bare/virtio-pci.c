@@ -8,10 +8,6 @@
 #include "pci.h"
 #include "virtio-pci.h"
 
-#define PCI_COMMAND 0x04
-#define COMMAND_MEMORY 0x0002
-#define COMMAND_MASTER 0x0004
-#define COMMAND_NO_INTX 0x0400
 #define PCI_CAPABILITIES 0x34
 
 #define VENDOR 0x1af4
@@ -74,8 +70,7 @@ bool virtio_find(VirtioPci *dev, unsigned type)
                   transitional_id(type) << 16 | VENDOR, &address)) {
         return false;
     }
-    pci_write(address, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER |
-              COMMAND_NO_INTX);
+    pci_enable(address);
     *dev = (VirtioPci) { 0 };
     map_capabilities(dev, address);
     return true;
