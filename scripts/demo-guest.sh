@@ -6,17 +6,18 @@
 
 target=10.77.0.1
 
-say "== The guest's view: a PCI card, and a disk that needs no set-up"
+say "== The guest's view: a PCI card, and an NVMe disk that needs no set-up"
 lspci | grep -E '^00:04' || fail "the card is not on the PCI bus"
-lsblk -d -o NAME,TYPE,SIZE,LOG-SEC,DISC-MAX /dev/vda || fail "no disk"
-echo "serial number, from the target: $(cat /sys/block/vda/serial)"
+lsblk -d -o NAME,TYPE,SIZE,LOG-SEC,DISC-MAX $disk || fail "no disk"
+nvme list || fail "nvme list"
+echo "identity, from the target: $(cat $block/wwid)"
 
 say "== A filesystem on the remote volume"
 dd if=/dev/urandom of=/run/data bs=64k count=256 2>/dev/null
-mkfs.ext4 -q -F /dev/vda || fail "mkfs.ext4"
-mount -t ext4 /dev/vda /mnt || fail "mount"
+mkfs.ext4 -q -F $disk || fail "mkfs.ext4"
+mount -t ext4 $disk /mnt || fail "mount"
 cp /run/data /mnt/data && sync && umount /mnt || fail "writing a file"
-mount -t ext4 /dev/vda /mnt || fail "mounting again"
+mount -t ext4 $disk /mnt || fail "mounting again"
 cmp /run/data /mnt/data || fail "the file came back different"
 df -h /mnt
 umount /mnt
@@ -25,7 +26,7 @@ echo "16 MiB written, unmounted, mounted again: the same bytes"
 say "== Network traffic and storage I/O at the same time, on one port"
 iperf3 -c $target -t 6 -f m >/run/iperf 2>&1 &
 iperf=$!
-fio --name=both --filename=/dev/vda --rw=randwrite --bs=16k --size=24m \
+fio --name=both --filename=$disk --rw=randwrite --bs=16k --size=24m \
     --iodepth=16 --ioengine=libaio --direct=1 --verify=crc32c \
     --verify_fatal=1 --minimal >/run/fio 2>&1 || fail "fio verify"
 echo "storage: 24 MiB written and verified (crc32c)"
@@ -36,7 +37,7 @@ ping -c 3 -W 5 $target | grep -E 'packets|round-trip' || fail "ping"
 
 # row LABEL RW BLOCKSIZE DEPTH : one line of the table
 row() {
-    fio --name=row --filename=/dev/vda --rw=$2 --bs=$3 --iodepth=$4 \
+    fio --name=row --filename=$disk --rw=$2 --bs=$3 --iodepth=$4 \
         --ioengine=libaio --direct=1 --time_based --runtime=3 \
         --size=64m --minimal >/run/fio 2>/dev/null || fail "fio $1"
     # fio's terse format 3: KiB/s, IOPS and mean latency (us) of reads are

@@ -13,7 +13,7 @@ import time
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(SCRIPTS), "tests", "guest"))
 
-from bed import (CARD, FIRMWARE_IP, FIRMWARE_MAC, FUNCTION,  # noqa: E402
+from bed import (CARD, FIRMWARE_IP, FIRMWARE_MAC, NVME,  # noqa: E402
                  HOST_IP, HOST_MAC, NQN, STORAGE_IP, VOLUME, Bed)
 from machine import MachineError, require_testbed  # noqa: E402
 
@@ -53,7 +53,7 @@ def started(since):
 def guest_job():
     """The guest's script: the demo's own, or GUEST_CMD."""
     # It waits for a line first, so that it cannot end while we look at it.
-    ready = "wait_for /dev/vda || fail 'no disk'\nread -r _ </dev/ttyS0\n"
+    ready = "wait_for /dev/nvme0n1 || fail 'no disk'\nread -r _ </dev/ttyS0\n"
     command = os.environ.get("GUEST_CMD")
     if command:
         # Its own shell: it may exit as it likes.
@@ -92,7 +92,7 @@ def show_capture(capture):
 
 def show_card(guest):
     """What QMP tells, while the card is still there."""
-    state = guest.property(FUNCTION, "volume-state")
+    state = guest.property(CARD + NVME.stats, "volume-state")
     address = guest.property(CARD, "ip-address")
     print(f"   volume {state}; firmware at {address}, guest at {HOST_IP}")
 

@@ -26,7 +26,7 @@ build_packages=(
     libglib2.0-dev libpixman-1-dev libnvme-dev zlib1g-dev 'qemu-system-x86>=1:10.0'
 )
 test_packages=(
-    cpio kmod e2fsprogs iproute2 tcpdump patch
+    cpio kmod e2fsprogs iproute2 tcpdump patch mtools
 )
 
 # Version of the installed QEMU as Debian numbers its sources, like 10.0.2+ds

@@ -5,6 +5,7 @@
 #
 #   $DEPS/testbed/vmlinuz
 #   $DEPS/testbed/initramfs.cpio
+#   $DEPS/testbed/efi/               a UEFI firmware, and a boot loader for it
 #
 # Copyright (c) 2026 the smartnic-storage authors
 # SPDX-License-Identifier: GPL-2.0-or-later
@@ -20,10 +21,12 @@ root=$bed/root                  # the packages, unpacked
 tree=$bed/tree                  # what goes into the initramfs
 parts=$top/scripts/testbed
 
-packages=(busybox-static util-linux pciutils kmod e2fsprogs iperf3 nvme-cli)
+packages=(busybox-static util-linux pciutils kmod e2fsprogs iperf3 nvme-cli
+          ovmf systemd-boot-efi)
 storage_modules=(virtio_pci virtio_net qemu_fw_cfg crc32c-intel null_blk
                  configfs nvmet nvmet-tcp)
-guest_modules=(virtio_pci virtio_net virtio_blk qemu_fw_cfg)
+# (The driver of NVMe devices is part of Debian 12's kernel.)
+guest_modules=(virtio_pci virtio_net virtio_blk nvme qemu_fw_cfg)
 # The kernel's own initiator; a job loads it, since few need it.
 initiator_modules=(crc32c-intel nvme-tcp)
 programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim nvme)
@@ -185,6 +188,18 @@ make_initramfs() {
     mv "$bed/initramfs.new" "$bed/initramfs.cpio"
 }
 
+make_efi() {
+    local file
+    rm -rf "$bed/efi"
+    mkdir "$bed/efi"
+    for file in OVMF_CODE_4M.fd OVMF_VARS_4M.fd; do
+        cp -L "$root/usr/share/OVMF/$file" "$bed/efi/"
+    done
+    file=$(find_file efi systemd-bootx64.efi)
+    [ -n "$file" ] || die "no package of the test bed has systemd-bootx64.efi"
+    cp "$file" "$bed/efi/bootx64.efi"
+}
+
 key=$(cat "$0" "$parts"/* | sha256sum)
 stamp=$bed/stamp
 [ "$(cat "$stamp" 2>/dev/null)" = "$key" ] && exit 0
@@ -193,4 +208,5 @@ fetch
 get_fio
 say "making the initramfs"
 make_initramfs
+make_efi
 echo "$key" >"$stamp"

@@ -31,21 +31,27 @@ done
 
 say() { echo "@@ $*"; }
 
+# As modprobe would take them from the kernel's command line
+parameters() {
+    tr ' ' '\n' </proc/cmdline |
+        sed -n "s/^$(echo "${1%.ko}" | tr - _)\.//p"
+}
+
 load() {
     for m in $(cat /lib/modules/"$1"); do
         case $m in
         null_blk.ko) insmod /lib/modules/$m nr_devices=0 ;;
-        *) insmod /lib/modules/$m 2>/dev/null ;;
+        *) insmod /lib/modules/$m $(parameters $m) 2>/dev/null ;;
         esac
     done
 }
 
 # The nodes of block and net devices appear a moment after their drivers.
 wait_for() {
-    n=0
+    _tries=0
     until [ -e "$1" ]; do
-        n=$((n + 1))
-        [ $n -gt "${2:-200}" ] && { say "MISSING $1"; return 1; }
+        _tries=$((_tries + 1))
+        [ $_tries -gt "${2:-200}" ] && { say "MISSING $1"; return 1; }
         usleep 50000
     done
 }

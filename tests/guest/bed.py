@@ -4,6 +4,7 @@ Copyright (c) 2026 the smartnic-storage authors
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import collections
 import os
 import tempfile
 import unittest
@@ -19,13 +20,23 @@ HOST_MAC = "52:54:00:77:00:02"
 FIRMWARE_MAC = "52:54:00:77:00:03"
 VOLUME = f"nvme+tcp://{STORAGE_IP}/{NQN}"
 CARD = "/machine/peripheral/nic0"
-FUNCTION = CARD + "/storage/virtio-backend"
+
+# A storage function: its name, that of its disk in the guest, and where QOM
+# tells about the volume, below the card.
+Function = collections.namedtuple("Function", "name disk stats")
+NVME = Function("nvme", "nvme0n1", "/storage")
+VIRTIO_BLK = Function("virtio-blk", "vda", "/storage/virtio-backend")
+DEFAULT = NVME
 
 
 class Bed:
-    """A folder for sockets and logs, and the machines in it."""
+    """A folder for sockets and logs, and the machines in it.
 
-    def __init__(self):
+    Their cards have the storage function @function.
+    """
+
+    def __init__(self, function=DEFAULT):
+        self.function = function
         self._folder = tempfile.TemporaryDirectory(prefix="smartnic-")
         self.folder = self._folder.name
         self._machines = []
@@ -63,23 +74,34 @@ class Bed:
         return machine
 
     def card_args(self, volume=VOLUME, card="", netdev=None, wire="stream",
-                  ip=f"{FIRMWARE_IP}/24", place="addr=4"):
-        """QEMU's arguments for a card."""
+                  ip=f"{FIRMWARE_IP}/24", place="addr=4",
+                  function=None):
+        """QEMU's arguments for a card; @function: a name, if not the bed's."""
         return ["-plugin", PLUGIN,
                 "-netdev", netdev or self.netdev("guest", wire), "-device",
                 f"smartnic-storage,id=nic0,netdev=n0,{place},mac={HOST_MAC},"
                 f"storage-mac={FIRMWARE_MAC},ip={ip}"
+                f",function={function or self.function.name}"
                 + (f",volume={volume}" if volume else "") + card]
 
     def guest(self, job, args=None, cmdline=f"sn.ip={HOST_IP}/24", **kwargs):
-        """Starts a guest with the card; it runs @job and powers off."""
+        """Starts a guest with the card; it runs @job and powers off.
+
+        The job finds the disk's node in $disk, its folder of sysfs in $block.
+        """
         machine_args = {k: kwargs.pop(k) for k in ("memory", "wrapper", "echo")
                         if k in kwargs}
         extra = kwargs.pop("extra", [])
         args = self.card_args(**kwargs) if args is None else args
+        disk = self.function.disk
+        job = f"disk=/dev/{disk} block=/sys/block/{disk}\n" + job
         return self.add(Machine.linux(
             "guest", f"sn.role=guest {cmdline}", [*args, *extra], self.folder,
             job=JOB_HELPERS + job, **machine_args))
+
+    def volume(self, guest, name, card=CARD):
+        """What QOM tells of a card's volume: "state", "error", ..."""
+        return guest.property(card + self.function.stats, "volume-" + name)
 
     def close(self):
         for machine in reversed(self._machines):
@@ -90,6 +112,16 @@ class Bed:
 # Shell functions for jobs. A job says "@@ OK" at its end when all went well.
 JOB_HELPERS = r"""
 fail() { say "FAIL $*"; poweroff -f; }
+step() { say "$1"; read -r _ </dev/ttyS0; }     # and waits to be told
+works() { "$@" >/run/out 2>&1 || { cat /run/out; fail "$*"; }; }
+refused() {  # refused PATTERN COMMAND... : it fails and says this
+    _what=$1; shift
+    "$@" >/run/out 2>&1 && fail "not refused: $*"
+    grep -Eiq "$_what" /run/out || { cat /run/out; fail "$* and $_what"; }
+}
+check() {  # check WHAT PATTERN TEXT : a line of the text matches
+    echo "$3" | grep -Eq "$2" || { echo "$3"; fail "$1 and $2"; }
+}
 verify() {  # verify DEVICE BLOCKSIZE SIZE [FIO OPTION]...
     _dev=$1 _bs=$2 _size=$3; shift 3
     fio --name=verify --filename=$_dev --rw=randwrite --bs=$_bs \
@@ -119,12 +151,14 @@ done
 class GuestTest(unittest.TestCase):
     """A test with a bed of its own."""
 
+    function = DEFAULT
+
     @classmethod
     def setUpClass(cls):
         require_testbed()
 
     def setUp(self):
-        self.bed = Bed()
+        self.bed = Bed(self.function)
         self.addCleanup(self.bed.close)
 
     def tell(self, storage, line):

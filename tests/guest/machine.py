@@ -22,6 +22,7 @@ PLUGIN = os.environ.get("SMARTNIC_PLUGIN") or os.path.join(
 DEPS = os.environ.get("DEPS") or os.path.join(TOP, ".deps")
 KERNEL = os.path.join(DEPS, "testbed", "vmlinuz")
 INITRAMFS = os.path.join(DEPS, "testbed", "initramfs.cpio")
+EFI = os.path.join(DEPS, "testbed", "efi")
 
 # For Machine.own_memory(); of a machine with memory=512
 SHARED_RAM = ["-object", "memory-backend-memfd,id=ram,size=512M,share=on",

@@ -6,10 +6,15 @@ Copyright (c) 2026 the smartnic-storage authors
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import os
+import shutil
+import struct
+import subprocess
 import unittest
 
-from bed import GuestTest
-from machine import Machine
+from bed import JOB_HELPERS, NVME, VIRTIO_BLK, GuestTest
+from machine import EFI, INITRAMFS, KERNEL, Machine
+from native_card import NativeCardTest
 
 MARKER = "booted from a remote volume"
 
@@ -50,7 +55,9 @@ def boot_image():
             f"\n{MARKER}\n".encode().ljust(512, b"\0"))
 
 
-class Boot(GuestTest):
+class SeaBios(GuestTest):
+
+    function = NVME
 
     def start(self, card):
         """A machine with nothing but the card, for SeaBIOS."""
@@ -68,6 +75,79 @@ say PREPARED
     def test_boot(self):
         self.storage_with_boot_sector()
         self.start(",bootindex=1").wait_for(MARKER)
+
+
+class SeaBiosVirtioBlk(SeaBios):
+
+    function = VIRTIO_BLK
+
+
+PARTITION = 1 << 20             # where it begins, in bytes
+DISK_SIZE = 64 << 20
+
+# The entry that systemd-boot starts by itself
+ENTRY = """title Linux
+linux /vmlinuz
+initrd /initramfs
+options console=ttyS0 quiet mitigations=off sn.role=guest
+"""
+
+
+def mbr():
+    """One partition, the EFI system partition (UEFI 2.10 section 5.2.2)."""
+    entry = struct.pack("<B3xB3xII", 0, 0xef, PARTITION // 512,
+                        (DISK_SIZE - PARTITION) // 512)
+    return bytes(446) + entry + bytes(48) + b"\x55\xaa"
+
+
+@unittest.skipUnless(shutil.which("mformat"), "mtools is not installed")
+class Uefi(NativeCardTest):
+    """A boot loader, a kernel and its initramfs, all from the namespace."""
+
+    def make_disk(self):
+        path = self.bed.path("disk")
+        with open(path, "wb") as f:
+            f.write(mbr())
+            f.truncate(DISK_SIZE)
+        with open(self.bed.path("entry"), "w") as f:
+            f.write(ENTRY)
+        at = ["-i", f"{path}@@{PARTITION}"]
+        subprocess.run(["mformat", *at, "-T",
+                        str((DISK_SIZE - PARTITION) // 512), "::"], check=True)
+        subprocess.run(["mmd", *at, "::/EFI", "::/EFI/BOOT", "::/loader",
+                        "::/loader/entries"], check=True)
+        for source, to in ((os.path.join(EFI, "bootx64.efi"),
+                            "EFI/BOOT/BOOTX64.EFI"),
+                           (self.bed.path("entry"),
+                            "loader/entries/linux.conf"),
+                           (KERNEL, "vmlinuz"), (INITRAMFS, "initramfs")):
+            subprocess.run(["mcopy", *at, source, "::/" + to], check=True)
+        return path
+
+    def test_boot(self):
+        target = self.target(f"1,size={DISK_SIZE >> 20}M,"
+                             f"file={self.make_disk()}")
+        job = self.bed.path("job")
+        with open(job, "w") as f:
+            f.write(JOB_HELPERS + """
+disk=/dev/nvme0n1
+[ -d /sys/firmware/efi ] || fail "not booted by UEFI"
+wait_for ${disk}p1 || poweroff -f
+dd if=$disk of=/dev/null bs=1M iflag=direct 2>/dev/null || fail read
+say OK
+""")
+        args = [f"if=pflash,unit=0,format=raw,readonly=on,"
+                f"file={EFI}/OVMF_CODE_4M.fd",
+                f"if=pflash,unit=1,format=raw,snapshot=on,"
+                f"file={EFI}/OVMF_VARS_4M.fd"]
+        guest = self.bed.add(Machine(
+            "guest", [word for drive in args for word in ("-drive", drive)] +
+            ["-smp", "1,maxcpus=2", "-fw_cfg",
+             f"name=opt/org.smartnic/job,file={job}"] +
+            self.bed.card_args(volume=target.url(), netdev="user,id=n0",
+                               ip="dhcp", card=",bootindex=1"),
+            self.bed.folder))
+        self.finish(guest)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class Capture(GuestTest):
         self.bed.storage()
         capture = self.bed.path("port.pcap")
         guest = self.bed.guest(rf"""
-wait_for /dev/vda || exit
-dd if=/dev/urandom of=/dev/vda bs=64k count=16 oflag=direct 2>/dev/null ||
+wait_for $disk || exit
+dd if=/dev/urandom of=$disk bs=64k count=16 oflag=direct 2>/dev/null ||
     fail write
 ping -c 3 -W 5 {STORAGE_IP} || fail ping
 say OK

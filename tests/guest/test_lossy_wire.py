@@ -12,10 +12,10 @@ import sys
 import unittest
 
 import wire
-from bed import FUNCTION, VOLUME, GuestTest
+from bed import NVME, VIRTIO_BLK, VOLUME, GuestTest
 
 
-class LossyWire(GuestTest):
+class Lossy(GuestTest):
 
     def check(self, faults, bs, size, parameters, card, **chances):
         """@faults frames meet a fault while fio verifies."""
@@ -25,8 +25,8 @@ class LossyWire(GuestTest):
         cable = wire.LossyWire(self.bed, "--faults", "0", "--seed", str(seed),
                                *options)
         self.bed.storage(wire="lossy")
-        guest = self.bed.guest(f"wait_for /dev/vda 1200 || exit\n"
-                               f"verify_until_told /dev/vda {bs} {size}\n"
+        guest = self.bed.guest(f"wait_for $disk 1200 || exit\n"
+                               f"verify_until_told $disk {bs} {size}\n"
                                "say OK\n", wire="lossy", card=card,
                                volume=VOLUME + parameters)
         guest.wait_for("@@ VERIFYING")
@@ -35,23 +35,33 @@ class LossyWire(GuestTest):
                          300)
         guest.write("\n")
         print(f"SEED={seed}", cable.stats(), "reconnects",
-              guest.property(FUNCTION, "volume-reconnects"), file=sys.stderr)
+              self.bed.volume(guest, "reconnects"), file=sys.stderr)
         self.finish(guest)
+
+
+class Nvme(Lossy):
+
+    function = NVME
 
     def test_all_kinds(self):
         self.check(3000, "16k", "8m", "?queues=4", ",num-queues=4",
                    drop="1/200", double="1/60", reorder="1/60", delay="1/200",
                    corrupt="1/200")
 
-    def test_digests(self):
-        self.check(1000, "32k", "8m", "?queues=2&hdgst=on&ddgst=on",
-                   ",num-queues=2", drop="1/300", double="1/100",
-                   reorder="1/100", corrupt="1/100")
-
     def test_bad_day(self):
         """Every tenth frame is gone, and the connection with them at times."""
         self.check(300, "4k", "1m", "?queues=2", ",num-queues=2",
                    drop="1/10", double="1/20", reorder="1/20", corrupt="1/20")
+
+
+class VirtioBlk(Lossy):
+
+    function = VIRTIO_BLK
+
+    def test_digests(self):
+        self.check(1000, "32k", "8m", "?queues=2&hdgst=on&ddgst=on",
+                   ",num-queues=2", drop="1/300", double="1/100",
+                   reorder="1/100", corrupt="1/100")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import unittest
 
-from bed import CARD, FUNCTION, HOST_MAC, GuestTest
+from bed import HOST_MAC, NVME, OBEY, GuestTest
 from native_target import HOST_SEEN_BY_GUEST, NQN, NativeTarget
 
 UUID = "5a000000-0000-4000-8000-00000000abcd"
@@ -80,6 +80,111 @@ operations() {
 }
 """
 
+# Of a machine that is two hosts to the target. Block devices, so that it is
+# the kernel that takes a conflict for one.
+RESERVATIONS = rf"""
+connect
+a=$disk b=/dev/nvme1n1
+connect_second() {{
+    # nvme-cli thinks of one host only.
+    echo "transport=tcp,traddr={HOST_SEEN_BY_GUEST},trsvcid=$PORT,nqn={NQN},\
+hostnqn=nqn.2026-11.org.smartnic:second,\
+hostid=5a000000-0000-4000-8000-0000000000aa" >/dev/nvme-fabrics ||
+        fail "second host"
+    wait_for $b || poweroff -f
+}}
+may() {{  # may DEVICE rw|r-|--: what it can do
+    did=$(dd if=$1 of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+          echo r || echo -)
+    did=$did$(dd if=/dev/zero of=$1 bs=4k count=1 oflag=direct 2>/dev/null &&
+              echo w || echo -)
+    [ "$did" = "$2" ] || fail "$1 does $did, not $2 ($3)"
+}}
+refused() {{  # refused COMMAND...
+    out=$("$@" 2>&1) && fail "not refused: $*"
+    check "$*" 'RESERVATION_CONFLICT|Reservation Conflict|0x4?083' "$out"
+}}
+works() {{ "$@" >/run/out 2>&1 || {{ cat /run/out; fail "$*"; }}; }}
+report() {{  # report DEVICE TYPE REGISTRANTS HOLDERS
+    out=$(nvme resv-report $1 --eds -d 256) || fail "report on $1"
+    check "type on $1" "^rtype *: $2\$" "$out"
+    check "registrants on $1" "^regctl *: $3\$" "$out"
+    [ "$(echo "$out" | grep -c 'rcsts *: 1$')" = "$4" ] ||
+        {{ echo "$out"; fail "holders"; }}
+}}
+connect_second
+check rescap '^rescap *: *0xff$' "$(nvme id-ns /dev/nvme0 -n 1)"
+check nmic '^nmic *: *0x1$' "$(nvme id-ns /dev/nvme0 -n 1)"
+check oncs '^oncs *: *0xaf$' "$(nvme id-ctrl /dev/nvme0)"
+report $a 0 0 0
+refused nvme resv-acquire $a --crkey 0xa --rtype 1
+works nvme resv-register $a --nrkey 0xa
+works nvme resv-acquire $a --crkey 0xa --rtype 1
+report $b 1 1 1
+may $a rw "write exclusive, holder"
+may $b r- "write exclusive"
+works nvme resv-register $b --nrkey 0xb
+may $b r- "write exclusive, registrant"
+refused nvme resv-acquire $b --crkey 0xb --rtype 1
+refused nvme resv-register $b --crkey 0xc --nrkey 0xd --rrega 2
+report $a 1 2 1
+works nvme resv-acquire $b --crkey 0xb --prkey 0xa --rtype 4 --racqa 1
+report $a 4 1 1
+may $a -- "exclusive access, registrants only"
+may $b rw "exclusive access, registrants only, holder"
+works nvme resv-register $a --nrkey 0xa
+may $a rw "exclusive access, registrants only, registrant"
+works nvme resv-release $b --crkey 0xb --rtype 4
+report $a 0 2 0
+works nvme resv-acquire $a --crkey 0xa --rtype 5
+report $b 5 2 2
+# A reservation outlives the connection of who holds it.
+nvme disconnect -d nvme1 >/dev/null || fail "disconnect of one"
+report $a 5 2 2
+connect_second
+may $b rw "write exclusive, all registrants"
+works nvme resv-register $b --crkey 0xb --rrega 1
+may $b r- "write exclusive, all registrants, no registrant"
+works nvme resv-release $a --crkey 0xa --rrela 1
+report $a 0 0 0
+may $b rw "no reservation"
+nvme disconnect -n {NQN} >/dev/null || fail disconnect
+say OK
+"""
+
+BAD_BLOCKS = r"""
+connect
+dd if=/dev/urandom of=/run/noise bs=4096 count=1 2>/dev/null
+read_at() {
+    dd if=$disk of=/run/read bs=4096 skip=$1 count=1 iflag=direct 2>/dev/null
+}
+write_at() {
+    dd if=/run/noise of=$disk bs=4096 seek=$1 count=1 oflag=direct 2>/dev/null
+}
+nvme write-uncor $disk -s 8 -c 15 >/dev/null || fail write-uncor
+# Get LBA Status of all: one descriptor, the range complete; 16 from 8 on.
+nvme admin-passthru $disk -o 0x86 -n 1 -r -l 1024 --cdw12=255 \
+    --cdw13=0x10000000 -b >/run/status 2>/run/out || fail "$(cat /run/out)"
+check get-lba-status '^1 2 8 0 16 0 $' "$(od -An -tu4 -N 24 /run/status |
+                                         tr -s '\n ' ' ' | sed 's/^ //')"
+read_at 0 || fail "a block before"
+read_at 1 && fail "a bad block"
+read_at 2 && fail "another bad block"
+read_at 3 || fail "a block behind"
+nvme verify $disk -s 8 -c 0 >/dev/null 2>&1 && fail "verify of a bad block"
+nvme verify $disk -s 24 -c 7 >/dev/null || fail "verify of good ones"
+nvme compare $disk -s 8 -c 7 -z 4096 -d /run/noise >/dev/null 2>&1 &&
+    fail "compare with a bad block"
+write_at 1 || fail "rewriting"
+read_at 1 || fail "a rewritten block"
+cmp /run/read /run/noise || fail "a rewritten block's content"
+read_at 2 && fail "the other bad block"
+/bin/blkdiscard -f -z -o 8192 -l 4096 $disk || fail "write zeroes"
+read_at 2 || fail "a zeroed block"
+disconnect
+say OK
+"""
+
 # The kernel puts a notice of namespaces into effect by itself.
 RESIZE = r"""
 connect
@@ -112,32 +217,58 @@ say OK
 """
 
 CARD_RESIZE = r"""
-wait_for /dev/vda || exit
-say "SIZE $(cat /sys/block/vda/size)"
-until [ "$(cat /sys/block/vda/size)" = 196608 ]; do usleep 50000; done
+wait_for $disk || exit
+say "SIZE $(cat $block/size)"
+until [ "$(cat $block/size)" = 196608 ]; do usleep 50000; done
 dd if=/dev/urandom of=/run/data bs=1M count=1 2>/dev/null
-dd if=/run/data of=/dev/vda bs=1M seek=95 oflag=direct 2>/dev/null || fail write
-dd if=/dev/vda bs=1M skip=95 iflag=direct 2>/dev/null | cmp - /run/data ||
+dd if=/run/data of=$disk bs=1M seek=95 oflag=direct 2>/dev/null || fail write
+dd if=$disk bs=1M skip=95 iflag=direct 2>/dev/null | cmp - /run/data ||
     fail "what was added"
 say RESIZED
 read -r _ </dev/ttyS0
-dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
     fail "a read from what was removed"
 say OK
 """
 
 
+# What the jobs of TwoGuests carry out.
+TWO_GUESTS = r"""
+wait_for $disk || exit
+may() {  # may rw|r-|--: what this guest can do
+    did=$(dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+          echo r || echo -)
+    did=$did$(dd if=/dev/zero of=$disk bs=4k count=1 oflag=direct 2>/dev/null &&
+              echo w || echo -)
+    [ "$did" = "$1" ] || { say "does $did, not $1"; return 1; }
+}
+refused() {  # refused PATTERN COMMAND...: with that status
+    pattern=$1; shift
+    out=$("$@" 2>&1) && { say "not refused: $*"; return 1; }
+    echo "$out" | grep -Eiq "$pattern" || { say "$* says $out"; return 1; }
+}
+report() {  # report TYPE REGISTRANTS HOLDERS
+    out=$(nvme resv-report $disk --eds -d 256) &&
+        echo "$out" | grep -q "^rtype *: $1$" &&
+        echo "$out" | grep -q "^regctl *: $2$" &&
+        [ "$(echo "$out" | grep -c 'rcsts *: 1$')" = "$3" ] ||
+        { echo "$out"; return 1; }
+}
+""" + OBEY
+
+
 class KernelInitiator(GuestTest):
     """Does somebody else's initiator agree with the target?"""
 
-    def start(self, job, namespaces=(f"1,size=64M,uuid={UUID}",), args=()):
+    def start(self, job, namespaces=(f"1,size=64M,uuid={UUID}",), args=(),
+              cmdline=""):
         target = NativeTarget(self.bed.folder, namespaces, args)
         self.addCleanup(target.close)
         guest = self.bed.guest(
             f"PORT={target.port}\n" + INITIATOR + job,
             args=["-netdev", "user,id=n0", "-device",
                   f"virtio-net-pci,netdev=n0,romfile=,mac={HOST_MAC}"],
-            cmdline="sn.ip=10.0.2.15/24")
+            cmdline="sn.ip=10.0.2.15/24 " + cmdline)
         return target, guest
 
     def check_operations(self, connect="connect", **kwargs):
@@ -197,6 +328,21 @@ class KernelInitiator(GuestTest):
         self.finish(guest)
         self.assertEqual(target.stats()["connect"], connects)
 
+    def test_reservations(self):
+        # Otherwise the kernel makes one disk of what both hosts see.
+        target, guest = self.start(RESERVATIONS,
+                                   cmdline="nvme_core.multipath=N")
+        self.finish(guest)
+        stats = target.stats()
+        for op in ("register", "report", "acquire", "release"):
+            self.assertGreater(stats["resv-" + op], 0, op)
+        self.assertEqual(stats["term-reqs"], 0)
+
+    def test_bad_blocks(self):
+        target, guest = self.start(BAD_BLOCKS)
+        self.finish(guest)
+        self.assertGreater(target.stats()["get-lba-status"], 0)
+
     def test_host_that_is_gone(self):
         # The keep-alive timeout of the association is 2 s here.
         # Two queues and so three connections, which all go.
@@ -222,7 +368,7 @@ class Card(GuestTest):
 
     def check_operations(self, **kwargs):
         target, guest = self.start(
-            OPERATIONS + "disk=/dev/vda\nwait_for $disk || exit\noperations\n"
+            OPERATIONS + "wait_for $disk || exit\noperations\n"
             "say OK\n", **kwargs)
         self.finish(guest)
         self.assertGreater(target.stats()["write"], 0)
@@ -246,15 +392,15 @@ class Card(GuestTest):
         self.finish(guest)
 
     def volume(self, guest, name):
-        return guest.property(CARD + "/storage", "volume-" + name)
+        return self.bed.volume(guest, name)
 
     def wait_state(self, guest, state):
         guest.wait_until(lambda: self.volume(guest, "state") == state, state)
 
     def test_path_time_limits(self):
         target, guest = self.start(r"""
-wait_for /dev/vda || exit
-one() { dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }
+wait_for $disk || exit
+one() { dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }
 step() { say "$1"; read -r _ </dev/ttyS0; }
 one || fail "with a path"
 step READY
@@ -283,10 +429,10 @@ say OK
 
     def test_io_timeout(self):
         target, guest = self.start(r"""
-wait_for /dev/vda || exit
+wait_for $disk || exit
 say READY
 read -r _ </dev/ttyS0
-dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null ||
     fail "the guest saw an error"
 say ANSWERED
 read -r _ </dev/ttyS0
@@ -307,14 +453,14 @@ say OK
     def test_restart_with_a_file(self):
         path = self.bed.path("disk")
         target, guest = self.start(r"""
-wait_for /dev/vda || exit
+wait_for $disk || exit
 dd if=/dev/urandom of=/run/data bs=1M count=4 2>/dev/null
-dd if=/run/data of=/dev/vda bs=1M oflag=direct conv=fsync 2>/dev/null
+dd if=/run/data of=$disk bs=1M oflag=direct conv=fsync 2>/dev/null
 say WRITTEN
 read -r _ </dev/ttyS0
-dd if=/dev/vda bs=1M count=4 iflag=direct 2>/dev/null | cmp - /run/data ||
+dd if=$disk bs=1M count=4 iflag=direct 2>/dev/null | cmp - /run/data ||
     fail "after the restart"
-verify /dev/vda 4k 1m
+verify $disk 4k 1m
 say OK
 """, namespaces=(f"1,size=64M,file={path}",))
         guest.wait_for("@@ WRITTEN")
@@ -322,6 +468,84 @@ say OK
         target.start()
         guest.write("\n")
         self.finish(guest)
+
+
+class TwoGuests(GuestTest):
+    """Each with a card, whose NVMe functions share a namespace."""
+
+    function = NVME
+
+    def setUp(self):
+        super().setUp()
+        self.target = NativeTarget(self.bed.folder)
+        self.addCleanup(self.target.close)
+
+    def start(self, name):
+        """A guest that is host @name to the target."""
+        guest = self.bed.guest(
+            TWO_GUESTS, netdev="user,id=n0", ip="dhcp", cmdline="",
+            volume=self.target.url(f"?hostnqn=nqn.2026-11.test:{name}"))
+        guest.wait_for("@@ OBEYING")
+        return guest
+
+    def test_reservations(self):
+        conflict = "'conflict|0x4?083'"
+        first, second = self.start("first"), self.start("second")
+        for guest, line in (
+                (first, "report 0 0 0"),
+                (first, f"refused {conflict} "
+                 "nvme resv-acquire $disk --crkey 0xa --rtype 1"),
+                (first, "nvme resv-register $disk --nrkey 0xa"),
+                (first, "nvme resv-acquire $disk --crkey 0xa --rtype 1"),
+                (second, "report 1 1 1"),
+                (first, "may rw"), (second, "may r-"),
+                (second, "nvme resv-register $disk --nrkey 0xb"),
+                (second, f"refused {conflict} "
+                 "nvme resv-acquire $disk --crkey 0xb --rtype 1"),
+                (second, "nvme resv-acquire $disk --crkey 0xb --prkey 0xa "
+                 "--rtype 4 --racqa 1"),
+                (first, "report 4 1 1"),
+                (first, "may --"), (second, "may rw"),
+                (second, "nvme resv-release $disk --crkey 0xb --rtype 4"),
+                (first, "may rw")):
+            with self.subTest(line):
+                self.tell(guest, line)
+        # It is lost on the way, and so whether it happened: the guest is told
+        # that, and it is not sent again behind its back.
+        number = self.target.fault("drop op=resv-acquire")
+        before = self.target.stats()["resv-acquire"]
+        self.tell(second, "! nvme resv-acquire $disk --crkey 0xb --rtype 1")
+        self.target.wait_fired(number)
+        self.tell(second, "report 0 1 0")
+        self.assertEqual(self.target.stats()["resv-acquire"], before + 1)
+        # The reservation is the host's, whatever becomes of its connection.
+        self.tell(second, "nvme resv-acquire $disk --crkey 0xb --rtype 1")
+        self.target.command("drop")
+        self.tell(second, "may rw")
+        self.tell(first, "may r-")
+
+    def test_other_commands(self):
+        guest = self.start("first")
+        for line in (
+                "nvme write-uncor $disk -s 8 -c 7",
+                "refused 'read error|0x4?281' nvme verify $disk -s 0 -c 15",
+                "! dd if=$disk of=/dev/null bs=4k skip=1 count=1 iflag=direct",
+                "nvme verify $disk -s 16 -c 7",
+                "nvme admin-passthru $disk -o 0x86 -n 1 -r -l 64 --cdw12=15 "
+                "--cdw13=0x10000000 -b 2>/dev/null >/run/status",
+                "[ $(od -An -tu4 -N 4 /run/status) = 1 ]",
+                "dd if=/dev/zero of=$disk bs=4k seek=1 count=1 oflag=direct",
+                "nvme verify $disk -s 0 -c 15",
+                "dd if=/dev/zero of=/run/zero bs=4k count=1",
+                "dd if=/dev/urandom of=/run/noise bs=4k count=1",
+                "nvme compare $disk -s 8 -c 7 -z 4096 -d /run/zero",
+                "refused 'compare|0x4?285' "
+                "nvme compare $disk -s 8 -c 7 -z 4096 -d /run/noise"):
+            with self.subTest(line):
+                self.tell(guest, line)
+        for op in ("write-uncorrectable", "verify", "compare",
+                   "get-lba-status"):
+            self.assertGreater(self.target.stats()[op], 0, op)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import sys
 import unittest
 
-from bed import (FIRMWARE_IP, FIRMWARE_MAC, HOST_MAC, NQN, OBEY, STORAGE_IP,
-                 VOLUME, GuestTest)
+from bed import (CARD, FIRMWARE_IP, FIRMWARE_MAC, HOST_MAC, NQN, NVME, OBEY,
+                 STORAGE_IP, VIRTIO_BLK, VOLUME, GuestTest)
 from machine import PLUGIN, SHARED_RAM
 
 # Each round: what the round before has synced is there; then load on another
@@ -17,28 +17,28 @@ from machine import PLUGIN, SHARED_RAM
 ROUNDS = r"""
 round=0
 until [ -e /run/enough ]; do
-    wait_for /dev/vda 1200 || exit
+    wait_for $disk 1200 || exit
     if [ $round -gt 0 ]; then
-        dd if=/dev/vda of=/run/back bs=64k count=16 iflag=direct 2>/dev/null
+        dd if=$disk of=/run/back bs=64k count=16 iflag=direct 2>/dev/null
         cmp /run/data /run/back || fail "data of round $round"
     fi
     round=$((round + 1))
     dd if=/dev/urandom of=/run/data bs=64k count=16 2>/dev/null
-    dd if=/run/data of=/dev/vda bs=64k oflag=direct conv=fsync 2>/dev/null ||
+    dd if=/run/data of=$disk bs=64k oflag=direct conv=fsync 2>/dev/null ||
         fail "write in round $round"
-    fio --name=load --filename=/dev/vda --offset=16m --size=16m --rw=randrw \
+    fio --name=load --filename=$disk --offset=16m --size=16m --rw=randrw \
         --bs=4k --iodepth=32 --ioengine=libaio --direct=1 --time_based \
         --runtime=1000 >/dev/null 2>&1 &
     load=$!
-    until [ "$(awk '{print $9}' /sys/block/vda/stat)" -gt 8 ]; do :; done
+    until [ "$(awk '{print $9}' $block/stat)" -gt 8 ]; do :; done
     say "LOAD $round"
     wait $load
-    while [ -e /dev/vda ]; do usleep 10000; done
+    while [ -e $disk ]; do usleep 10000; done
     say "GONE $round"
     [ $round = $rounds ] && break
 done
-wait_for /dev/vda 1200 || exit
-verify /dev/vda 4k 4m
+wait_for $disk 1200 || exit
+verify $disk 4k 4m
 say OK
 """
 
@@ -63,6 +63,8 @@ ln -s $config/nvmet/subsystems/$subsystem {SECOND_LINK}
 
 class Plug(GuestTest):
 
+    function = NVME
+
     def plug_cycles(self, rounds):
         """Yields after each time that the card was pulled."""
         self.bed.storage()
@@ -78,6 +80,7 @@ class Plug(GuestTest):
             yield guest
             guest.qmp("device_add", driver="smartnic-storage", id="nic0",
                       netdev="n0", bus="port0", mac=HOST_MAC, volume=VOLUME,
+                      function=self.function.name,
                       ip=f"{FIRMWARE_IP}/24", **{"storage-mac": FIRMWARE_MAC})
         self.finish(guest)
 
@@ -91,8 +94,19 @@ class Plug(GuestTest):
         self.assertLess(min(warm[-5:]) - min(warm[:5]), GROWTH_LIMIT_KIB)
 
 
+class PlugVirtioBlk(Plug):
+
+    function = VIRTIO_BLK
+
+
 class TwoCards(GuestTest):
-    """On one hub, in one subnet, with two namespaces of one target."""
+    """On one hub, in one subnet, with two namespaces of one target.
+
+    Each has another storage function.
+    """
+
+    functions = (NVME, VIRTIO_BLK)
+    cards = (CARD, "/machine/peripheral/nic1")
 
     def start(self, job, second_port=4420):
         cards = [
@@ -100,26 +114,34 @@ class TwoCards(GuestTest):
             "-netdev", "stream,id=wire,server=off,reconnect-ms=100,"
             f"addr.type=unix,addr.path={self.bed.path('wire')}",
             "-netdev", "hubport,id=hub,hubid=0,netdev=wire"]
-        for i, port in enumerate((4420, second_port)):
+        for i, (function, port) in enumerate(zip(self.functions,
+                                                 (4420, second_port))):
             cards += [
                 "-netdev", f"hubport,id=n{i},hubid=0", "-device",
                 f"smartnic-storage,id=nic{i},netdev=n{i},addr={4 + i},"
+                f"function={function.name},"
                 f"ip=10.77.0.{3 + i}/24,volume=nvme+tcp://{STORAGE_IP}:{port}/"
                 f"{NQN}?nsid={1 + i}&keep-alive-tmo=2&reconnect-delay=1"]
-        return self.bed.guest("wait_for /dev/vda && wait_for /dev/vdb || exit\n"
-                              + job, args=cards, cmdline="")
+        disks = " ".join(function.disk for function in self.functions)
+        return self.bed.guest(f"""
+disks='{disks}'
+for disk in $disks; do wait_for /dev/$disk || exit; done
+""" + job, args=cards, cmdline="")
+
+    def volume(self, guest, i, name):
+        return guest.property(self.cards[i] + self.functions[i].stats,
+                              "volume-" + name)
 
     def test_each_has_its_own(self):
         self.bed.storage("sn.namespaces=2 sn.size=64")
         guest = self.start(r"""
-verify /dev/vda 16k 8m &
-verify /dev/vdb 16k 8m
+for disk in $disks; do verify /dev/$disk 16k 8m & done
 wait
-for disk in vda vdb; do
+for disk in $disks; do
     dd if=/dev/urandom of=/run/$disk bs=64k count=64 2>/dev/null
     dd if=/run/$disk of=/dev/$disk bs=64k oflag=direct 2>/dev/null || fail $disk
 done
-for disk in vda vdb; do
+for disk in $disks; do
     dd if=/dev/$disk of=/run/back bs=64k count=64 iflag=direct 2>/dev/null
     cmp /run/$disk /run/back || fail "compare $disk"
 done
@@ -135,7 +157,7 @@ say OK
         guest = self.start(r"""
 (read -r _ </dev/ttyS0; touch /run/enough) &
 say VERIFYING
-for disk in vda vdb; do
+for disk in $disks; do
     until [ -e /run/enough ]; do
         fio --name=$disk --filename=/dev/$disk --rw=randwrite --bs=16k \
             --size=4m --iodepth=16 --ioengine=libaio --direct=1 \
@@ -147,14 +169,12 @@ wait
 say OK
 """, second_port=4421)
         guest.wait_for("@@ VERIFYING")
-        cards = [f"/machine/peripheral/nic{i}/storage/virtio-backend"
-                 for i in range(2)]
 
         def state(card):
-            return guest.property(cards[card], "volume-state")
+            return self.volume(guest, card, "state")
 
         def writes(card):
-            return guest.property(cards[card], "volume-latency-write")["count"]
+            return self.volume(guest, card, "latency-write")["count"]
 
         def wait_writes(card):
             least = writes(card) + 100
@@ -170,8 +190,8 @@ say OK
                       f"{SECOND_LINK}")
             guest.wait_until(lambda: state(1) == "ready", "ready")
         wait_writes(1)
-        self.assertEqual(guest.property(cards[0], "volume-reconnects"), 0)
-        self.assertEqual(guest.property(cards[1], "volume-reconnects"), 2)
+        self.assertEqual(self.volume(guest, 0, "reconnects"), 0)
+        self.assertEqual(self.volume(guest, 1, "reconnects"), 2)
         guest.write("\n")
         self.finish(guest)
 

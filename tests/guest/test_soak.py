@@ -2,7 +2,7 @@
 """Fault upon fault while fio verifies, and nothing is lost.
 
 The faults follow from a seed: SEED=n in the environment plays them again.
-FAULTS=n says how many.
+FAULTS=n says how many, half of them with each storage function.
 
     card - lossy wire - a second QEMU's user network - target
 
@@ -17,14 +17,14 @@ import unittest
 
 import fault_plan
 import wire
-from bed import FUNCTION, GuestTest
+from bed import NVME, VIRTIO_BLK, GuestTest
 from machine import SHARED_RAM, Machine
 from native_target import NativeTarget
 
 FAULTS = int(os.environ.get("FAULTS") or 60)
 JOB = """
-wait_for /dev/vda 1200 || exit
-verify_until_told /dev/vda 4k 16m --bsrange=4k-64k --fsync=32 \
+wait_for $disk 1200 || exit
+verify_until_told $disk 4k 16m --bsrange=4k-64k --fsync=32 \
     --verify_backlog=64
 say OK
 """
@@ -33,6 +33,7 @@ PARAMETERS = ("?queues=2&hdgst=on&ddgst=on&keep-alive-tmo=2&io-timeout=2"
 
 
 class Soak(GuestTest):
+    """The faults, and how each is known to have struck."""
 
     def setUp(self):
         super().setUp()
@@ -59,7 +60,7 @@ class Soak(GuestTest):
     # ---- what a fault is followed by ----
 
     def volume(self, name):
-        return self.guest.property(FUNCTION, "volume-" + name)
+        return self.bed.volume(self.guest, name)
 
     def wait_state(self, state):
         self.guest.wait_until(lambda: self.volume("state") == state, state)
@@ -119,11 +120,12 @@ class Soak(GuestTest):
         self.guest.qmp("stop")
         self.guest.qmp("cont")
 
-    def test_soak(self):
+    def soak(self, faults):
         done = collections.Counter()
-        print(f"SEED={self.seed} FAULTS={FAULTS}", file=sys.stderr)
+        print(f"SEED={self.seed} {self.function.name} {faults} faults",
+              file=sys.stderr)
         for number, (name, what) in enumerate(
-                fault_plan.steps(self.seed, FAULTS), 1):
+                fault_plan.steps(self.seed, faults), 1):
             try:
                 getattr(self, "do_" + name)(what)
                 self.wait_working()
@@ -144,6 +146,20 @@ class Soak(GuestTest):
         self.assertEqual(self.volume("state"), "ready")
         self.guest.write("\n")
         self.finish(self.guest)
+
+
+class Nvme(Soak):
+    function = NVME
+
+    def test_soak(self):
+        self.soak(FAULTS - FAULTS // 2)
+
+
+class VirtioBlk(Soak):
+    function = VIRTIO_BLK
+
+    def test_soak(self):
+        self.soak(FAULTS // 2)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from bed import CARD, NQN, STORAGE_IP, STORAGE_MAC, GuestTest
 from machine import Machine
 
 VERIFY = r"""
-wait_for /dev/vda || exit
-verify /dev/vda 4k 4m
-verify /dev/vda 128k 16m
+wait_for $disk || exit
+verify $disk 4k 4m
+verify $disk 128k 16m
 """
 PING = f"ping -c 2 -W 5 {STORAGE_IP} || fail ping\n"
 
