@@ -64,6 +64,7 @@ def _guest_busy(text):
 
 class Fio:
     """A variant is (QEMU's arguments, shell that makes the disk, disk)."""
+    serves = True               # whether the target works for it
 
     def why_not(self, lab):
         """A reason why it cannot run, or None."""
@@ -101,7 +102,8 @@ class Fio:
                 yield Sample(self.name, case, variant, number, iops=iops,
                              latency=float(terse[first + LATENCY_MEAN]),
                              device_cpu=device / count, vcpu=vcpu / count,
-                             target_cpu=served / count, guest_busy=busy)
+                             target_cpu=served / count if self.serves
+                             else None, guest_busy=busy)
             machine.wait_for("^@@ OK")
             machine.wait_end()
 
@@ -131,6 +133,7 @@ class Initiator(Fio):
 class Null(Fio):
     """NVMe functions on backends that do nothing."""
     name = "fio-null"
+    serves = False
 
     def variants(self, lab):
         return {
