@@ -176,7 +176,7 @@ static void start(Bench *b)
     sn_fw_set_link(b->fw, true);
     sn_fw_set_tx_checksum(b->fw, b->peer.offload);
     sn_fw_set_tx_segmentation(b->fw, b->segmentation);
-    b->stream = sn_net_connect(sn_fw_net(b->fw), "192.0.2.2", 4420, &events,
+    b->stream = sn_net_connect(sn_fw_net(b->fw), "192.0.2.2", 4420, 0, &events,
                                b);
     while (!b->connected) {
         turn(b);

@@ -132,6 +132,12 @@ static inline void sn_stream_close(SnStream *s)
     s->ops->close(s);
 }
 
+/*
+ * Connect from a port below 1024, which servers that go by the user's id
+ * (AUTH_SYS of NFS) take as a sign of a computer that may be trusted.
+ */
+#define SN_NET_RESERVED_PORT (1 << 0)
+
 /* A place to connect from: the firmware of one card. */
 struct SnNet {
     /*
@@ -139,18 +145,20 @@ struct SnNet {
      * address without brackets; borrowed during the call). Returns at once;
      * the result arrives as connected() or closed(). While the card has no
      * address yet, waits for it. Never NULL. There is no time limit here: the
-     * caller sets its own and closes the stream.
+     * caller sets its own and closes the stream. @flags: SN_NET_*.
      */
     SnStream *(*connect)(SnNet *net, const char *host, uint16_t port,
-                         const SnStreamEvents *events, void *opaque);
+                         unsigned flags, const SnStreamEvents *events,
+                         void *opaque);
 };
 
 static inline SnStream *sn_net_connect(SnNet *net, const char *host,
                                        uint16_t port,
+                                       unsigned flags,
                                        const SnStreamEvents *events,
                                        void *opaque)
 {
-    return net->connect(net, host, port, events, opaque);
+    return net->connect(net, host, port, flags, events, opaque);
 }
 
 #endif

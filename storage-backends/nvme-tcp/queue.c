@@ -160,7 +160,7 @@ SnNvmeQueue *sn_nvmetcp_queue_new(const SnNvmeQueueConfig *config)
     sn_trace(nvmetcp_queue_connect, "id=%s qid=%u host=%s port=%u depth=%u",
              config->id, config->qid, config->host, config->port,
              config->depth);
-    q->stream = sn_net_connect(config->net, config->host, config->port,
+    q->stream = sn_net_connect(config->net, config->host, config->port, 0,
                                &stream_events, q);
     return q;
 }

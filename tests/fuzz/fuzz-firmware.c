@@ -220,7 +220,7 @@ static void stream_open(unsigned i)
         users[i] = (User) { NULL };
         asked_dns |= !strpbrk(host, ".:") || strstr(host, "example");
         in_call = true;
-        users[i].s = sn_net_connect(sn_fw_net(fw), host, 4420 + i, &events,
+        users[i].s = sn_net_connect(sn_fw_net(fw), host, 4420 + i, 0, &events,
                                     &users[i]);
         in_call = false;
     }

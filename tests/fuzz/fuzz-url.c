@@ -16,7 +16,8 @@
 #include "test-loop.h"
 
 static SnStream *no_connect(SnNet *net, const char *host, uint16_t port,
-                            const SnStreamEvents *events, void *opaque)
+                            unsigned flags, const SnStreamEvents *events,
+                            void *opaque)
 {
     g_assert_not_reached();
 }

@@ -575,7 +575,7 @@ User *user_new(Node *n, const char *host, uint16_t port)
     u->rx = g_byte_array_new();
     u->greedy = true;
     u->in_call = true;
-    u->s = sn_net_connect(sn_fw_net(n->fw), host, port, &user_events, u);
+    u->s = sn_net_connect(sn_fw_net(n->fw), host, port, 0, &user_events, u);
     u->in_call = false;
     return u;
 }

@@ -23,7 +23,9 @@ struct MemoryStream {
     void *opaque;
     void *conn;                 /* the peer's */
     SnBh *bh;
+    char *host;
     uint16_t port;
+    unsigned flags;
     bool connected, ended, closed_told;
     int err;
 
@@ -200,6 +202,7 @@ static void ms_close(SnStream *s)
     g_queue_clear_full(&ms->chunks, (GDestroyNotify)free_chunk);
     g_queue_clear_full(&ms->visible, (GDestroyNotify)g_bytes_unref);
     g_byte_array_unref(ms->coming);
+    g_free(ms->host);
     g_free(ms);
 }
 
@@ -317,7 +320,8 @@ static void run(void *opaque)
 }
 
 static SnStream *mn_connect(SnNet *n, const char *host, uint16_t port,
-                            const SnStreamEvents *events, void *opaque)
+                            unsigned flags, const SnStreamEvents *events,
+                            void *opaque)
 {
     MemoryNet *net = (MemoryNet *)n;
     MemoryStream *ms = g_new0(MemoryStream, 1);
@@ -327,6 +331,8 @@ static SnStream *mn_connect(SnNet *n, const char *host, uint16_t port,
     ms->events = events;
     ms->opaque = opaque;
     ms->port = port;
+    ms->flags = flags;
+    ms->host = g_strdup(host);
     ms->bh = net->loop->bh_new(net->loop, run, ms);
     ms->coming = g_byte_array_new();
     net->streams = g_list_append(net->streams, ms);
@@ -358,6 +364,16 @@ void memory_net_free(MemoryNet *net)
 uint16_t memory_stream_port(const MemoryStream *ms)
 {
     return ms->port;
+}
+
+const char *memory_stream_host(const MemoryStream *ms)
+{
+    return ms->host;
+}
+
+unsigned memory_stream_flags(const MemoryStream *ms)
+{
+    return ms->flags;
 }
 
 void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len)

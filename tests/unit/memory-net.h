@@ -46,6 +46,9 @@ void memory_net_free(MemoryNet *net);
 
 /* The port that was connected to. */
 uint16_t memory_stream_port(const MemoryStream *ms);
+/* The host that was connected to, as it was given, and SN_NET_* flags. */
+const char *memory_stream_host(const MemoryStream *ms);
+unsigned memory_stream_flags(const MemoryStream *ms);
 /* The peer sends; the bytes are copied. */
 void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len);
 /* The peer ends the connection: 0 in order, or a negative errno. */

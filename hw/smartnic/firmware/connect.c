@@ -30,6 +30,8 @@ struct FwLookup {
 };
 
 enum { PORT_FIRST = 49152, PORTS = 16384, PORT_TRIES = 16 };
+/* Reserved ports, without those that well-known services have. */
+enum { RESERVED_FIRST = 512, RESERVED_PORTS = 512, RESERVED_TRIES = 128 };
 
 static bool parse_literal(FwStream *s, const char *host)
 {
@@ -90,16 +92,24 @@ static bool family_off(const FwStream *s)
            FW_IP_NONE;
 }
 
-/* lwIP counts its ports up; chosen ones are harder to guess (RFC 6056). */
-static void bind_port(struct tcp_pcb *pcb, bool v6)
+/*
+ * lwIP counts its ports up; chosen ones are harder to guess (RFC 6056). False
+ * when no port of those that were asked for is free.
+ */
+static bool bind_port(const FwStream *s, struct tcp_pcb *pcb)
 {
-    const ip_addr_t *any = v6 ? IP6_ADDR_ANY : IP4_ADDR_ANY;
+    const ip_addr_t *any = IP_IS_V6(&s->addr) ? IP6_ADDR_ANY : IP4_ADDR_ANY;
+    bool reserved = s->flags & SN_NET_RESERVED_PORT;
+    unsigned first = reserved ? RESERVED_FIRST : PORT_FIRST;
+    unsigned ports = reserved ? RESERVED_PORTS : PORTS;
 
-    for (int i = 0; i < PORT_TRIES; i++) {
-        if (tcp_bind(pcb, any, PORT_FIRST + LWIP_RAND() % PORTS) == ERR_OK) {
-            return;
+    for (int i = 0; i < (reserved ? RESERVED_TRIES : PORT_TRIES); i++) {
+        if (tcp_bind(pcb, any, first + LWIP_RAND() % ports) == ERR_OK) {
+            return true;
         }
     }
+    /* Of the others, lwIP finds one. */
+    return !reserved;
 }
 
 static void start_tcp(FwStream *s)
@@ -112,7 +122,11 @@ static void start_tcp(FwStream *s)
         return;
     }
     tcp_bind_netif(pcb, &s->fw->netif);
-    bind_port(pcb, IP_IS_V6(&s->addr));
+    if (!bind_port(s, pcb)) {
+        tcp_abort(pcb);
+        sn_fw_stream_over(s, -EADDRINUSE);
+        return;
+    }
     sn_trace(fw_stream_syn, "id=%s stream=%u from=%u to=%s port=%u",
              s->fw->id, s->number, pcb->local_port, ipaddr_ntoa(&s->addr),
              s->port);
@@ -216,7 +230,8 @@ void sn_fw_stream_forget_lookup(FwStream *s)
 }
 
 SnStream *sn_fw_stream_connect(SnNet *net, const char *host, uint16_t port,
-                               const SnStreamEvents *events, void *opaque)
+                               unsigned flags, const SnStreamEvents *events,
+                               void *opaque)
 {
     SnFirmware *fw = (SnFirmware *)net;
     FwStream *s = g_new0(FwStream, 1);
@@ -229,6 +244,7 @@ SnStream *sn_fw_stream_connect(SnNet *net, const char *host, uint16_t port,
     s->opaque = opaque;
     s->ready_link.data = s;
     s->port = port;
+    s->flags = flags;
     if (!parse_literal(s, host)) {
         s->host = g_strdup(host);
     }

@@ -55,6 +55,7 @@ struct FwStream {
     /* connect.c */
     char *host;                 /* a name to look up; NULL: addr is valid */
     uint16_t port;
+    unsigned flags;             /* SN_NET_* */
     ip_addr_t addr;
     FwLookup *lookup;
 
@@ -82,7 +83,8 @@ struct FwStream {
 
 /* connect.c: SnNet's connect(). */
 SnStream *sn_fw_stream_connect(SnNet *net, const char *host, uint16_t port,
-                               const SnStreamEvents *events, void *opaque);
+                               unsigned flags, const SnStreamEvents *events,
+                               void *opaque);
 /* Does the next step of connecting that is possible now. */
 void sn_fw_stream_start(FwStream *s);
 /* The answer to a lookup must not reach @s any more. */
