@@ -43,6 +43,11 @@ void sn_trace_write(const SnTraceEvent *event, const char *fmt, ...)
     trace_func(line->str);
 }
 
+void sn_trace_line(const char *line)
+{
+    trace_func(line);
+}
+
 void sn_trace_foreach(void (*func)(const SnTraceEvent *event, void *opaque),
                       void *opaque)
 {

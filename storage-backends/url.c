@@ -14,6 +14,8 @@
 
 #include "smartnic/backend.h"
 
+G_DEFINE_QUARK(sn-volume-error-quark, sn_volume_error)
+
 #define MAX_URL   4096          /* bytes */
 #define MAX_HOST  253           /* of a name, RFC 1035 section 2.3.4 */
 #define MAX_LABEL 63

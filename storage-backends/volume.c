@@ -7,11 +7,10 @@
  */
 #include <string.h>
 
+#include "modules.h"
 #include "volume-internal.h"
 
 #define LOG_INTERVAL (60 * SN_NS_PER_S)
-
-G_DEFINE_QUARK(sn-volume-error-quark, sn_volume_error)
 
 static const SnBackendOps *const backends[] = {
     &sn_nvmetcp_backend,
@@ -162,6 +161,8 @@ SnVolume *sn_volume_open_with_ops(const SnVolumeConfig *config, SnUrl *url,
 static const SnBackendOps *find_backend(const char *scheme, GError **err)
 {
     g_autoptr(GString) known = g_string_new(NULL);
+    const SnBackendOps *ops;
+    GError *module_err = NULL;
 
     for (size_t i = 0; i < G_N_ELEMENTS(backends); i++) {
         if (!strcmp(scheme, backends[i]->scheme)) {
@@ -170,6 +171,15 @@ static const SnBackendOps *find_backend(const char *scheme, GError **err)
         g_string_append_printf(known, "%s%s://", i ? ", " : "",
                                backends[i]->scheme);
     }
+    ops = sn_modules_find(scheme, &module_err);
+    if (ops) {
+        return ops;
+    }
+    if (module_err) {
+        g_propagate_error(err, module_err);
+        return NULL;
+    }
+    sn_modules_list(known);
     g_set_error(err, SN_VOLUME_ERROR, SN_VOLUME_ERROR_SCHEME,
                 "no storage backend for '%s://'; there are %s", scheme,
                 known->str);

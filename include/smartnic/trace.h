@@ -43,6 +43,9 @@ typedef struct SnTraceEvent {
 void sn_trace_write(const SnTraceEvent *event, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
+/* A line that is complete, from a module's own sn_trace_write(). */
+void sn_trace_line(const char *line);
+
 /*
  * Switches on the events whose names, with or without "smartnic_", match
  * @pattern, in which * stands for any characters and ? for one. Returns how

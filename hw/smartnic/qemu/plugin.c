@@ -15,9 +15,14 @@
 #include "qemu/error-report.h"
 #include "qemu/qemu-plugin.h"
 
+#include <dlfcn.h>
+
 #include "card.h"
+#include "modules.h"
 #include "nvme-pci.h"
+#include "secret.h"
 #include "smartnic/log.h"
+#include "smartnic/secret.h"
 #include "trace.h"
 #include "virtio-blk-pci.h"
 
@@ -98,12 +103,26 @@ static void read_arguments(int argc, char **argv)
     }
 }
 
+/* Backend modules are beside the plugin. */
+static void find_modules(void)
+{
+    g_autofree char *folder = NULL;
+    Dl_info info;
+
+    if (dladdr((void *)find_modules, &info)) {
+        folder = g_path_get_dirname(info.dli_fname);
+        sn_modules_set_folder(folder);
+    }
+}
+
 static bool registered;
 
 static void register_types(void)
 {
     registered = true;
+    find_modules();
     sn_log_set_func(log_to_qemu);
+    sn_secret_set_func(sn_qemu_secret);
     sn_virtio_blk_register_types();
     sn_virtio_blk_pci_register_types();
     sn_nvme_volume_register_types();

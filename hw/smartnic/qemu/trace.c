@@ -9,6 +9,7 @@
 #include "qemu/error-report.h"
 #include "qemu/log.h"
 
+#include "modules.h"
 #include "smartnic/trace.h"
 #include "trace.h"
 
@@ -47,6 +48,7 @@ static void list_events(void)
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
     sn_trace_foreach(add_name, names);
+    sn_modules_trace_foreach(add_name, names);
     g_ptr_array_sort(names, compare_names);
     for (guint i = 0; i < names->len; i++) {
         printf("smartnic_%s\n", (const char *)names->pdata[i]);
@@ -60,7 +62,7 @@ void sn_qemu_trace(const char *pattern)
         list_events();
         exit(0);
     }
-    if (!sn_trace_enable(pattern)) {
+    if (!(sn_trace_enable(pattern) + sn_modules_trace_enable(pattern))) {
         fprintf(stderr, "smartnic: trace=%s matches no event: trace=list "
                 "lists them\n", pattern);
         exit(1);

@@ -1,0 +1,350 @@
+/*
+ * Requests as SCSI commands (SBC-4), their answers, and cancelling.
+ *
+ * Data goes straight between the request's memory and the socket. libiscsi
+ * adjusts an iovec while it reads or writes and puts it back, so it gets the
+ * request's own. A cancelled request leaves its command behind as an orphan,
+ * with memory of its own to send from or receive into.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "backend.h"
+#include "smartnic/trace.h"
+
+SN_TRACE_EVENT(iscsi_io_refused);
+
+enum {
+    OP_UNMAP = 0x42,
+    OP_READ_16 = 0x88,
+    OP_WRITE_16 = 0x8a,
+    OP_SYNCHRONIZE_CACHE_16 = 0x91,
+    OP_WRITE_SAME_16 = 0x93,
+};
+enum { FUA = 1 << 3, WRITE_SAME_UNMAP = 1 << 3 };
+
+enum { MAX_RETRIES = 10 };
+#define RETRY_DELAY (100 * SN_NS_PER_MS)
+
+/* Our part of a request. */
+typedef struct Scratch {
+    SnIscsiOp *op;              /* NULL: forgotten */
+} Scratch;
+G_STATIC_ASSERT(sizeof(Scratch) <= SN_IO_SCRATCH);
+G_STATIC_ASSERT(sizeof(struct scsi_iovec) == sizeof(struct iovec));
+
+static uint8_t zeroes[4096];    /* a logical block for WRITE SAME */
+
+static void put16(uint8_t *p, uint16_t v)
+{
+    p[0] = v >> 8;
+    p[1] = v;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    put16(p, v >> 16);
+    put16(p + 2, v);
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+    put32(p, v >> 32);
+    put32(p + 4, v);
+}
+
+static void op_free(SnIscsiOp *op)
+{
+    if (op->io) {
+        ((Scratch *)sn_io_scratch(op->io))->op = NULL;
+    }
+    g_free(op->bounce);
+    g_queue_push_head_link(&op->be->spare, &op->link);
+}
+
+static bool send_data(SnIscsiOp *op, uint8_t *cdb, SnIscsiDir dir)
+{
+    const SnIo *io = op->io;
+
+    return sn_iscsi_op_send(op, cdb, 16, dir, io->len,
+                            (struct scsi_iovec *)io->iov, io->iovcnt);
+}
+
+static bool send_param(SnIscsiOp *op, uint8_t *cdb, unsigned cdb_len,
+                       void *param, uint32_t len)
+{
+    op->iov = (struct scsi_iovec){ param, len };
+    return sn_iscsi_op_send(op, cdb, cdb_len, SN_ISCSI_WRITE, len, &op->iov,
+                            1);
+}
+
+/* One descriptor: SBC-4 section 5.35. */
+static bool send_unmap(SnIscsiOp *op, uint64_t lba, uint32_t blocks)
+{
+    uint8_t cdb[10] = { OP_UNMAP };
+
+    memset(op->param, 0, sizeof(op->param));
+    put16(cdb + 7, sizeof(op->param));
+    put16(op->param, sizeof(op->param) - 2);
+    put16(op->param + 2, 16);
+    put64(op->param + 8, lba);
+    put32(op->param + 16, blocks);
+    return send_param(op, cdb, sizeof(cdb), op->param, sizeof(op->param));
+}
+
+static bool send_op(SnIscsiOp *op)
+{
+    const SnIscsiUnit *u = &op->be->unit;
+    const SnIo *io = op->io;
+    uint32_t block = u->info.block_size;
+    uint64_t lba = io->offset / block;
+    uint64_t blocks = io->len / block;
+    uint8_t cdb[16] = { 0 };
+
+    put64(cdb + 2, lba);
+    put32(cdb + 10, blocks);
+    cdb[1] = io->flags & SN_IO_FUA ? FUA : 0;
+    switch (io->op) {
+    case SN_IO_READ:
+        cdb[0] = OP_READ_16;
+        return send_data(op, cdb, SN_ISCSI_READ);
+    case SN_IO_WRITE:
+        cdb[0] = OP_WRITE_16;
+        return send_data(op, cdb, SN_ISCSI_WRITE);
+    case SN_IO_DISCARD:
+        return send_unmap(op, lba, blocks);
+    case SN_IO_WRITE_ZEROES:
+        cdb[0] = OP_WRITE_SAME_16;
+        cdb[1] = io->flags & SN_IO_UNMAP && u->can_unmap_same
+                 ? WRITE_SAME_UNMAP : 0;
+        return send_param(op, cdb, sizeof(cdb), zeroes, block);
+    default:                    /* flush; the volume offers nothing else */
+        memset(cdb, 0, sizeof(cdb));
+        cdb[0] = OP_SYNCHRONIZE_CACHE_16;
+        return sn_iscsi_op_send(op, cdb, sizeof(cdb), SN_ISCSI_NONE, 0, NULL,
+                                0);
+    }
+}
+
+static bool start(SnIscsiOp *op)
+{
+    if (!send_op(op)) {
+        return false;
+    }
+    op->be->in_flight++;
+    return true;
+}
+
+static void arm_retry(SnBackend *be)
+{
+    int64_t first = SN_TIMER_NEVER;
+
+    for (GList *l = be->retries.head; l; l = l->next) {
+        first = MIN(first, ((SnIscsiOp *)l->data)->due);
+    }
+    be->loop->timer_set(be->retry_timer, first);
+}
+
+static void retry_later(SnIscsiOp *op, int64_t delay)
+{
+    SnBackend *be = op->be;
+
+    op->due = sn_loop_now(be->loop) + delay;
+    g_queue_push_tail_link(&be->retries, &op->link);
+    arm_retry(be);
+}
+
+void sn_iscsi_io_retry(void *opaque)
+{
+    SnBackend *be = opaque;
+    int64_t now = sn_loop_now(be->loop);
+    GList *l, *next;
+
+    for (l = be->retries.head; l; l = next) {
+        SnIscsiOp *op = l->data;
+
+        next = l->next;
+        if (op->due > now) {
+            continue;
+        }
+        g_queue_unlink(&be->retries, l);
+        if (!start(op)) {
+            retry_later(op, RETRY_DELAY);
+        }
+    }
+    arm_retry(be);
+    sn_iscsi_flush(be);
+}
+
+/* Whether the answer of a request is not the last word. */
+static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
+                        int *err)
+{
+    SnIscsiVerdict verdict = sn_iscsi_judge(status, task, err);
+
+    if (*err || verdict != SN_ISCSI_DONE) {
+        g_autofree char *text = sn_iscsi_status_text(status, task);
+
+        sn_trace(iscsi_io_refused, "id=%s op=%d offset=%" G_GUINT64_FORMAT
+                 " %s", op->be->id, op->io->op, op->offset, text);
+    }
+    if (status == SCSI_STATUS_CHECK_CONDITION &&
+        task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
+        sn_iscsi_unit_attention(op->be, task->sense.ascq);
+    }
+    switch (verdict) {
+    case SN_ISCSI_DONE:
+        return false;
+    case SN_ISCSI_AGAIN:
+        if (op->retries++ == MAX_RETRIES) {
+            *err = -EIO;
+            return false;
+        }
+        retry_later(op, 0);
+        return true;
+    case SN_ISCSI_LATER:
+        break;
+    }
+    retry_later(op, RETRY_DELAY);
+    return true;
+}
+
+static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
+{
+    SnBackend *be = op->be;
+    SnIo *io = op->io;
+    int err;
+
+    be->in_flight--;
+    if (!io) {                  /* nobody waits for it any more */
+        g_queue_unlink(&be->orphans, &op->link);
+        op_free(op);
+        return;
+    }
+    if (be->state != SN_ISCSI_READY || status >= SCSI_STATUS_CANCELLED) {
+        sn_iscsi_fail(be, false, "%s ended the connection", be->portal);
+        op_free(op);            /* the volume sends the request again */
+        return;
+    }
+    if (!wants_retry(op, status, task, &err)) {
+        op_free(op);
+        sn_backend_done(io, err);
+    }
+}
+
+static SnIscsiOp *op_new(SnBackend *be, SnIo *io)
+{
+    GList *link = g_queue_pop_head_link(&be->spare);
+    SnIscsiOp *op = link ? link->data : g_new(SnIscsiOp, 1);
+
+    *op = (SnIscsiOp){
+        .be = be, .done = io_answered, .io = io, .link = { .data = op },
+        .offset = io->offset, .len = io->len,
+    };
+    return op;
+}
+
+/*
+ * A cancelled write may still be on its way to the disk. What the submitter
+ * does to the same blocks now must not be overtaken by it.
+ */
+static bool must_wait(SnBackend *be, const SnIo *io)
+{
+    for (GList *l = be->orphans.head; l; l = l->next) {
+        const SnIscsiOp *op = l->data;
+
+        if (io->offset < op->offset + op->len &&
+            op->offset < io->offset + io->len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sn_iscsi_io_submit(SnBackend *be, SnIo *io)
+{
+    Scratch *scratch = sn_io_scratch(io);
+    SnIscsiOp *op;
+
+    if (be->state != SN_ISCSI_READY ||
+        be->in_flight + be->retries.length >= be->options.queue_depth ||
+        must_wait(be, io)) {
+        return false;
+    }
+    op = op_new(be, io);
+    if (!start(op)) {
+        op->io = NULL;
+        op_free(op);
+        return false;
+    }
+    scratch->op = op;
+    return true;
+}
+
+static void gather(uint8_t *to, const struct iovec *iov, unsigned iovcnt)
+{
+    for (unsigned i = 0; i < iovcnt; i++) {
+        memcpy(to, iov[i].iov_base, iov[i].iov_len);
+        to += iov[i].iov_len;
+    }
+}
+
+/* From here on, libiscsi has memory of ours in the place of the request's. */
+static void replace_data(SnIscsiOp *op, const SnIo *io)
+{
+    struct scsi_iovector *v = op->task->xfer_dir == SN_ISCSI_WRITE
+                              ? &op->task->iovector_out
+                              : &op->task->iovector_in;
+
+    if (io->op != SN_IO_READ && io->op != SN_IO_WRITE) {
+        return;                 /* has no data of the request's */
+    }
+    op->bounce = g_malloc(io->len);
+    if (io->op == SN_IO_WRITE) {
+        gather(op->bounce, io->iov, io->iovcnt);
+    }
+    op->iov = (struct scsi_iovec){ op->bounce, io->len };
+    v->iov = &op->iov;
+    v->niov = 1;
+    v->offset = 0;
+    v->consumed = 0;
+}
+
+void sn_iscsi_io_cancel(SnBackend *be, SnIo *io)
+{
+    SnIscsiOp *op = ((Scratch *)sn_io_scratch(io))->op;
+
+    if (!op) {
+        return;                 /* the session is failing */
+    }
+    if (!op->task) {
+        g_queue_unlink(&be->retries, &op->link);
+        op_free(op);
+        return;
+    }
+    replace_data(op, io);
+    op->io = NULL;
+    g_queue_push_tail_link(&be->orphans, &op->link);
+}
+
+void sn_iscsi_io_forget(SnBackend *be)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&be->retries))) {
+        op_free(link->data);
+    }
+    sn_timer_disarm(be->loop, be->retry_timer);
+}
+
+void sn_iscsi_io_free(SnBackend *be)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&be->spare))) {
+        g_free(link->data);
+    }
+}
