@@ -122,6 +122,14 @@ refused() {  # refused PATTERN COMMAND... : it fails and says this
 check() {  # check WHAT PATTERN TEXT : a line of the text matches
     echo "$3" | grep -Eq "$2" || { echo "$3"; fail "$1 and $2"; }
 }
+node_of() {  # node_of NSID : waits for it, and makes $node of its name
+    # Newer kernels scan namespaces in parallel, so the names of nodes vary.
+    until _file=$(grep -lx $1 /sys/block/nvme0n*/nsid 2>/dev/null); do
+        usleep 20000
+    done
+    node=$(basename $(dirname $_file))
+    wait_for /dev/$node || poweroff -f
+}
 verify() {  # verify DEVICE BLOCKSIZE SIZE [FIO OPTION]...
     _dev=$1 _bs=$2 _size=$3; shift 3
     fio --name=verify --filename=$_dev --rw=randwrite --bs=$_bs \

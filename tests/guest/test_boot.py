@@ -83,7 +83,7 @@ class SeaBiosVirtioBlk(SeaBios):
 
 
 PARTITION = 1 << 20             # where it begins, in bytes
-DISK_SIZE = 64 << 20
+DISK_SIZE = 160 << 20
 
 # The entry that systemd-boot starts by itself
 ENTRY = """title Linux

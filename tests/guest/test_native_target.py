@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import unittest
 
-from bed import HOST_MAC, NVME, OBEY, GuestTest
+from bed import HOST_MAC, GuestTest
 from native_target import HOST_SEEN_BY_GUEST, NQN, NativeTarget
 
 UUID = "5a000000-0000-4000-8000-00000000abcd"
@@ -17,13 +17,10 @@ UUID = "5a000000-0000-4000-8000-00000000abcd"
 INITIATOR = rf"""
 load initiator
 to="-t tcp -a {HOST_SEEN_BY_GUEST} -s $PORT"
-check() {{  # check WHAT PATTERN TEXT
-    echo "$3" | grep -Eq "$2" || {{ echo "$3"; fail "$1"; }}
-}}
 connect() {{  # connect [OPTION]... : makes $disk of namespace 1
     nvme connect $to -n {NQN} "$@" || {{ dmesg | tail; fail "connect $*"; }}
-    wait_for /dev/nvme0n1 || poweroff -f
-    disk=/dev/nvme0n1
+    node_of 1
+    disk=/dev/$node
 }}
 disconnect() {{
     nvme disconnect -n {NQN} || fail disconnect
@@ -100,11 +97,7 @@ may() {{  # may DEVICE rw|r-|--: what it can do
               echo w || echo -)
     [ "$did" = "$2" ] || fail "$1 does $did, not $2 ($3)"
 }}
-refused() {{  # refused COMMAND...
-    out=$("$@" 2>&1) && fail "not refused: $*"
-    check "$*" 'RESERVATION_CONFLICT|Reservation Conflict|0x4?083' "$out"
-}}
-works() {{ "$@" >/run/out 2>&1 || {{ cat /run/out; fail "$*"; }}; }}
+conflict() {{ refused 'RESERVATION_CONFLICT|Reservation Conflict|0x4?083' "$@"; }}
 report() {{  # report DEVICE TYPE REGISTRANTS HOLDERS
     out=$(nvme resv-report $1 --eds -d 256) || fail "report on $1"
     check "type on $1" "^rtype *: $2\$" "$out"
@@ -117,7 +110,7 @@ check rescap '^rescap *: *0xff$' "$(nvme id-ns /dev/nvme0 -n 1)"
 check nmic '^nmic *: *0x1$' "$(nvme id-ns /dev/nvme0 -n 1)"
 check oncs '^oncs *: *0xaf$' "$(nvme id-ctrl /dev/nvme0)"
 report $a 0 0 0
-refused nvme resv-acquire $a --crkey 0xa --rtype 1
+conflict nvme resv-acquire $a --crkey 0xa --rtype 1
 works nvme resv-register $a --nrkey 0xa
 works nvme resv-acquire $a --crkey 0xa --rtype 1
 report $b 1 1 1
@@ -125,8 +118,8 @@ may $a rw "write exclusive, holder"
 may $b r- "write exclusive"
 works nvme resv-register $b --nrkey 0xb
 may $b r- "write exclusive, registrant"
-refused nvme resv-acquire $b --crkey 0xb --rtype 1
-refused nvme resv-register $b --crkey 0xc --nrkey 0xd --rrega 2
+conflict nvme resv-acquire $b --crkey 0xb --rtype 1
+conflict nvme resv-register $b --crkey 0xc --nrkey 0xd --rrega 2
 report $a 1 2 1
 works nvme resv-acquire $b --crkey 0xb --prkey 0xa --rtype 4 --racqa 1
 report $a 4 1 1
@@ -163,7 +156,7 @@ write_at() {
 }
 nvme write-uncor $disk -s 8 -c 15 >/dev/null || fail write-uncor
 # Get LBA Status of all: one descriptor, the range complete; 16 from 8 on.
-nvme admin-passthru $disk -o 0x86 -n 1 -r -l 1024 --cdw12=255 \
+nvme admin-passthru $disk --opcode=0x86 -n 1 -r -l 1024 --cdw12=255 \
     --cdw13=0x10000000 -b >/run/status 2>/run/out || fail "$(cat /run/out)"
 check get-lba-status '^1 2 8 0 16 0 $' "$(od -An -tu4 -N 24 /run/status |
                                          tr -s '\n ' ' ' | sed 's/^ //')"
@@ -230,31 +223,6 @@ dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
     fail "a read from what was removed"
 say OK
 """
-
-
-# What the jobs of TwoGuests carry out.
-TWO_GUESTS = r"""
-wait_for $disk || exit
-may() {  # may rw|r-|--: what this guest can do
-    did=$(dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
-          echo r || echo -)
-    did=$did$(dd if=/dev/zero of=$disk bs=4k count=1 oflag=direct 2>/dev/null &&
-              echo w || echo -)
-    [ "$did" = "$1" ] || { say "does $did, not $1"; return 1; }
-}
-refused() {  # refused PATTERN COMMAND...: with that status
-    pattern=$1; shift
-    out=$("$@" 2>&1) && { say "not refused: $*"; return 1; }
-    echo "$out" | grep -Eiq "$pattern" || { say "$* says $out"; return 1; }
-}
-report() {  # report TYPE REGISTRANTS HOLDERS
-    out=$(nvme resv-report $disk --eds -d 256) &&
-        echo "$out" | grep -q "^rtype *: $1$" &&
-        echo "$out" | grep -q "^regctl *: $2$" &&
-        [ "$(echo "$out" | grep -c 'rcsts *: 1$')" = "$3" ] ||
-        { echo "$out"; return 1; }
-}
-""" + OBEY
 
 
 class KernelInitiator(GuestTest):
@@ -468,84 +436,6 @@ say OK
         target.start()
         guest.write("\n")
         self.finish(guest)
-
-
-class TwoGuests(GuestTest):
-    """Each with a card, whose NVMe functions share a namespace."""
-
-    function = NVME
-
-    def setUp(self):
-        super().setUp()
-        self.target = NativeTarget(self.bed.folder)
-        self.addCleanup(self.target.close)
-
-    def start(self, name):
-        """A guest that is host @name to the target."""
-        guest = self.bed.guest(
-            TWO_GUESTS, netdev="user,id=n0", ip="dhcp", cmdline="",
-            volume=self.target.url(f"?hostnqn=nqn.2026-11.test:{name}"))
-        guest.wait_for("@@ OBEYING")
-        return guest
-
-    def test_reservations(self):
-        conflict = "'conflict|0x4?083'"
-        first, second = self.start("first"), self.start("second")
-        for guest, line in (
-                (first, "report 0 0 0"),
-                (first, f"refused {conflict} "
-                 "nvme resv-acquire $disk --crkey 0xa --rtype 1"),
-                (first, "nvme resv-register $disk --nrkey 0xa"),
-                (first, "nvme resv-acquire $disk --crkey 0xa --rtype 1"),
-                (second, "report 1 1 1"),
-                (first, "may rw"), (second, "may r-"),
-                (second, "nvme resv-register $disk --nrkey 0xb"),
-                (second, f"refused {conflict} "
-                 "nvme resv-acquire $disk --crkey 0xb --rtype 1"),
-                (second, "nvme resv-acquire $disk --crkey 0xb --prkey 0xa "
-                 "--rtype 4 --racqa 1"),
-                (first, "report 4 1 1"),
-                (first, "may --"), (second, "may rw"),
-                (second, "nvme resv-release $disk --crkey 0xb --rtype 4"),
-                (first, "may rw")):
-            with self.subTest(line):
-                self.tell(guest, line)
-        # It is lost on the way, and so whether it happened: the guest is told
-        # that, and it is not sent again behind its back.
-        number = self.target.fault("drop op=resv-acquire")
-        before = self.target.stats()["resv-acquire"]
-        self.tell(second, "! nvme resv-acquire $disk --crkey 0xb --rtype 1")
-        self.target.wait_fired(number)
-        self.tell(second, "report 0 1 0")
-        self.assertEqual(self.target.stats()["resv-acquire"], before + 1)
-        # The reservation is the host's, whatever becomes of its connection.
-        self.tell(second, "nvme resv-acquire $disk --crkey 0xb --rtype 1")
-        self.target.command("drop")
-        self.tell(second, "may rw")
-        self.tell(first, "may r-")
-
-    def test_other_commands(self):
-        guest = self.start("first")
-        for line in (
-                "nvme write-uncor $disk -s 8 -c 7",
-                "refused 'read error|0x4?281' nvme verify $disk -s 0 -c 15",
-                "! dd if=$disk of=/dev/null bs=4k skip=1 count=1 iflag=direct",
-                "nvme verify $disk -s 16 -c 7",
-                "nvme admin-passthru $disk -o 0x86 -n 1 -r -l 64 --cdw12=15 "
-                "--cdw13=0x10000000 -b 2>/dev/null >/run/status",
-                "[ $(od -An -tu4 -N 4 /run/status) = 1 ]",
-                "dd if=/dev/zero of=$disk bs=4k seek=1 count=1 oflag=direct",
-                "nvme verify $disk -s 0 -c 15",
-                "dd if=/dev/zero of=/run/zero bs=4k count=1",
-                "dd if=/dev/urandom of=/run/noise bs=4k count=1",
-                "nvme compare $disk -s 8 -c 7 -z 4096 -d /run/zero",
-                "refused 'compare|0x4?285' "
-                "nvme compare $disk -s 8 -c 7 -z 4096 -d /run/noise"):
-            with self.subTest(line):
-                self.tell(guest, line)
-        for op in ("write-uncorrectable", "verify", "compare",
-                   "get-lba-status"):
-            self.assertGreater(self.target.stats()[op], 0, op)
 
 
 if __name__ == "__main__":

@@ -20,17 +20,6 @@ REQUESTS = r"""
 requests() { awk '{print $1 + $5}' /sys/block/$1/stat; }
 """
 
-# Newer kernels scan namespaces in parallel, so the names of nodes vary.
-NODE_OF = r"""
-node_of() {  # node_of NSID : waits for it, and makes $node
-    until _file=$(grep -lx $1 /sys/block/nvme0n*/nsid 2>/dev/null); do
-        usleep 20000
-    done
-    node=$(basename $(dirname $_file))
-    wait_for /dev/$node || poweroff -f
-}
-"""
-
 IDENTIFY = rf"""
 wait_for $disk || exit
 ctrl=/dev/nvme0
@@ -39,7 +28,8 @@ check id-ctrl '^sn *: SN525400770002' "$id"
 check id-ctrl '^ver *: 0x10400$' "$id"
 check id-ctrl '^cntrltype *: 1$' "$id"
 check id-ctrl '^oaes *: 0x100$' "$id"
-check id-ctrl '^oacs *: 0x300$' "$id"        # Doorbell Buffer Config, LBA status
+# Doorbell Buffer Config and Get LBA Status
+check id-ctrl '^oacs *: 0x300$' "$id"
 check id-ctrl '^nn *: 256$' "$id"
 check id-ctrl '^oncs *: 0xff$' "$id"
 check id-ctrl '^vwc *: 0x7$' "$id"
@@ -51,7 +41,9 @@ check id-ns '^nguid *: {(UUID + "1").replace("-", "")}$' "$id"
 check id-ns '^lbaf  0 : ms:0   lbads:9 .*in use' "$id"
 check ns-descs '^uuid *: {UUID}1$' "$(nvme ns-descs $disk)"
 for option in '' -a; do
-    [ "$(nvme list-ns $ctrl $option)" = '[   0]:0x1' ] || fail "list-ns $option"
+    # Newer ones write a heading.
+    [ "$(nvme list-ns $ctrl $option | grep -v :$)" = '[   0]:0x1' ] ||
+        fail "list-ns $option"
 done
 [ "$(cat $block/wwid)" = uuid.{UUID}1 ] || fail "wwid $(cat $block/wwid)"
 say OK
@@ -63,7 +55,7 @@ ctrl=/dev/nvme0
 smart() {
     nvme smart-log $ctrl | awk -F: -v n="$1" 'index($1, n) == 1 {print $2 + 0}'
 }
-more() { [ $(smart $1) -gt $2 ] || fail "$1 is still $2"; }
+more() { [ $(smart "$1") -gt $2 ] || fail "$1 is not more than $2"; }
 reads=$(smart host_read) writes=$(smart host_write)
 errors=$(smart num_err)
 read_units=$(smart "Data Units Read") written_units=$(smart "Data Units Writ")
@@ -72,8 +64,8 @@ dd if=$disk of=/dev/null bs=1M count=4 iflag=direct 2>/dev/null || fail read
 more host_read $reads
 more host_write $writes
 # Thousands of 512 bytes: 4 MiB are 8.
-[ $(smart "Data Units Read") -ge $((read_units + 8)) ] || fail "units read"
-[ $(smart "Data Units Writ") -ge $((written_units + 8)) ] || fail "units written"
+more "Data Units Read" $((read_units + 7))
+more "Data Units Writ" $((written_units + 7))
 [ $(smart critical) = 0 ] || fail "critical warning"
 [ $(smart power_cycles) = 1 ] || fail "power cycles"
 # 131072 blocks are in the namespace
@@ -89,7 +81,7 @@ check fw-log '^frs1 .*0.1.0' "$(nvme fw-log $ctrl)"
 effects=$(nvme effects-log $ctrl -c 0)
 check effects-log 'ACS6 .*Identify' "$effects"
 check effects-log 'IOCS1 .*Write' "$effects"
-[ -z "$(nvme changed-ns-list-log $ctrl)" ] || fail "changed namespaces"
+check changed-ns-list-log '^(no ns changed)?$' "$(nvme changed-ns-list-log $ctrl)"
 say OK
 """
 
@@ -104,20 +96,20 @@ for f in 1 2 4 5 6 7 8 9 10 11 14; do
 done
 [ $(feature 7) = 10001 ] || fail "queues: $(feature 7)"
 # Interrupts may come late, but come.
-works nvme set-feature $ctrl -f 8 -v 0x0507
+works nvme set-feature $ctrl -f 8 --value=0x0507
 [ $(feature 8) = 507 ] || fail "coalescing: $(feature 8)"
 verify $disk 4k 1m
-works nvme set-feature $ctrl -f 8 -v 0
-works nvme set-feature $ctrl -f 4 -v 0x14a
+works nvme set-feature $ctrl -f 8 --value=0
+works nvme set-feature $ctrl -f 4 --value=0x14a
 [ $(feature 4) = 14a ] || fail "temperature: $(feature 4)"
 [ $(feature 6) = 1 ] || fail "write cache: $(feature 6)"
-works nvme set-feature $ctrl -f 6 -v 0
+works nvme set-feature $ctrl -f 6 --value=0
 [ -z "$(feature 6)" ] || fail "write cache: $(feature 6)"
 verify $disk 4k 1m
-works nvme set-feature $ctrl -f 6 -v 1
+works nvme set-feature $ctrl -f 6 --value=1
 refused 'Invalid Field' nvme get-feature $ctrl -f 0x1f
-refused 'Changeable|Invalid' nvme set-feature $ctrl -f 0x1f -v 1
-refused 'not Saveable|Invalid' nvme set-feature $ctrl -f 4 -v 0x150 --save
+refused 'Changeable|Invalid' nvme set-feature $ctrl -f 0x1f --value=1
+refused 'not Saveable|Invalid' nvme set-feature $ctrl -f 4 --value=0x150 --save
 [ $(feature 4) = 14a ] || fail "temperature: $(feature 4)"
 works nvme reset $ctrl
 [ $(feature 4) != 14a ] || fail "temperature after a reset: $(feature 4)"
@@ -144,7 +136,7 @@ works nvme compare $at -z 4096 -d /dev/zero
 works nvme write-uncor $at
 refused 'Unrecovered Read Error' nvme read $at -z 4096 -d /run/back
 refused 'Unrecovered Read Error' nvme verify $at
-works nvme admin-passthru $ctrl -o 0x86 -n 1 -r -l 1024 --cdw12=255 \
+works nvme admin-passthru $ctrl --opcode=0x86 -n 1 -r -l 1024 --cdw12=255 \
     --cdw13=0x10000000 -b
 works nvme write $at -z 4096 -d /run/noise
 works nvme compare $at -z 4096 -d /run/noise
@@ -154,9 +146,10 @@ refused "$unknown" nvme format $disk -f
 refused "$unknown" nvme device-self-test $ctrl -s 1
 refused "$unknown" nvme sanitize $ctrl -a 2
 refused "$unknown" nvme delete-ns $ctrl -n 1
-refused "$unknown" nvme io-passthru $disk -o 0x7d -n 1
+refused "$unknown" nvme io-passthru $disk --opcode=0x7d -n 1
 refused 'Invalid Namespace' nvme id-ns $ctrl -n 257
-refused 'Invalid Queue Identifier' nvme admin-passthru $ctrl -o 5 --cdw10=0x30000
+refused 'Invalid Queue Identifier' \
+    nvme admin-passthru $ctrl --opcode=5 --cdw10=0x30000
 works nvme reset $ctrl
 verify $disk 4k 1m
 say OK
@@ -222,7 +215,7 @@ class Namespaces(NativeCardTest):
     def test_hot_add_and_remove(self):
         """Under fio on the first; one comes by NVMe/TCP, one from RAM."""
         target = self.target("1,size=64M", "2,size=32M")
-        guest = self.guest(NODE_OF + REQUESTS + r"""
+        guest = self.guest(REQUESTS + r"""
 wait_for $disk || exit
 verify_until_told $disk 16k 4m &
 first=$!
@@ -263,7 +256,7 @@ say OK
     def test_resize(self):
         """Nobody rescans by hand."""
         target = self.target("1,size=64M", "2,size=32M")
-        guest = self.guest(NODE_OF + r"""
+        guest = self.guest(r"""
 wait_for $disk || exit
 dd if=/dev/urandom of=/run/noise bs=512 count=1 2>/dev/null
 verify_until_told $disk 16k 4m &
@@ -296,7 +289,7 @@ say OK
                              f"2,size=64M,uuid={UUID}2")
 
         def look():
-            guest = self.guest(NODE_OF + r"""
+            guest = self.guest(r"""
 for nsid in 1 2 5; do
     node_of $nsid
     say "WWID $nsid $(cat /sys/block/$node/wwid)"

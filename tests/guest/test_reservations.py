@@ -98,6 +98,20 @@ class Reservations(NativeCardTest):
         self.tell(a, "resv release --crkey 0xa --rrela 1")
         self.tell(b, "report 0 0 0")
 
+    def test_lost_on_the_way(self):
+        """Nobody knows whether it happened. The guest is told so, and it is
+        not sent again behind its back."""
+        a = self.a
+        self.tell(a, "resv register --nrkey 0xa")
+        number = self.shared.fault("drop op=resv-acquire")
+        before = self.shared.stats()["resv-acquire"]
+        self.tell(a, "cannot resv acquire --crkey 0xa --rtype 1")
+        self.shared.wait_fired(number)
+        self.tell(a, "report 0 1 0")
+        self.assertEqual(self.shared.stats()["resv-acquire"], before + 1)
+        self.tell(a, "resv acquire --crkey 0xa --rtype 1")
+        self.tell(self.b, "report 1 1 1")
+
     def test_reset_keeps_them(self):
         """A controller reset in a guest takes back nothing."""
         a, b = self.a, self.b
