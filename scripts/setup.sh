@@ -23,7 +23,7 @@ mkdir -p "$DEPS"
 build_packages=(
     ca-certificates gcc libc6-dev binutils make pkg-config 'meson>=1.5' ninja-build
     bison flex python3 python3-venv python3-setuptools xz-utils bzip2
-    libglib2.0-dev libpixman-1-dev libnvme-dev libiscsi-dev zlib1g-dev
+    libglib2.0-dev libpixman-1-dev libnvme-dev libiscsi-dev libnfs-dev zlib1g-dev
     'qemu-system-x86>=1:10.0'
 )
 test_packages=(

@@ -1,0 +1,274 @@
+/*
+ * The NFS backend inside: a volume is a file on an NFSv3 export (RFC 1813),
+ * reached over several connections that libnfs keeps on the firmware's sockets.
+ *
+ *   nfs.c          SnBackendOps: the life of the backend
+ *   session.c      connections: made, kept alive, lost
+ *   mount.c        from the path in the URL to the file's handle
+ *   probe.c        what the file is, asked when a session begins and after
+ *   io.c           requests as READ and WRITE, their answers, cancelling
+ *   uncommitted.c  what the server has but may still lose: COMMIT, and writing
+ *                  it again after a restart of the server
+ *   status.c       what a status means
+ *   options.c      the URL
+ *
+ * libnfs's raw RPC calls are used, not its files: they take and give the
+ * verifiers. It is called only between sn_nfs_enter() and sn_nfs_leave(). Its
+ * callbacks run there, too, and never destroy a context: sn_nfs_fail() leaves
+ * that to a bottom half.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef SMARTNIC_NFS_BACKEND_H
+#define SMARTNIC_NFS_BACKEND_H
+
+#include <inttypes.h>
+#include <nfsc/libnfs.h>
+#include <nfsc/libnfs-raw.h>
+#include <nfsc/libnfs-raw-mount.h>
+#include <nfsc/libnfs-raw-nfs.h>
+
+#include "smartnic/backend.h"
+#include "sockets.h"
+
+/* Data of one READ or WRITE at most: libnfs closes connections at more. */
+#define SN_NFS_MAX_TRANSFER (1024 * 1024)
+/* Connections of a volume. */
+#define SN_NFS_MAX_CONNS 16
+
+typedef struct SnNfsHandle {
+    uint8_t bytes[NFS3_FHSIZE];
+    unsigned len;
+} SnNfsHandle;
+
+typedef struct SnNfsOptions {
+    char *host;
+    uint16_t port, mount_port;  /* 0: the port mapper knows */
+    char *path;                 /* of the file, from the server's root */
+    SnNfsHandle handle;         /* of the file, if it was given; else 0 long */
+    uint32_t uid, gid;
+    unsigned conns;
+    unsigned queue_depth;
+    unsigned keep_alive;        /* seconds; 0: off */
+    uint64_t max_uncommitted;   /* bytes */
+    uint64_t size;              /* the file grows to it; 0: it does not */
+    uint32_t block_size;
+} SnNfsOptions;
+
+/* False and @err, one line, when the URL is wrong. Clear in any case. */
+bool sn_nfs_options_parse(SnNfsOptions *options, const SnUrl *url,
+                          GError **err);
+void sn_nfs_options_clear(SnNfsOptions *options);
+
+typedef enum SnNfsState {
+    SN_NFS_IDLE,
+    SN_NFS_MOUNTING,            /* talking to the MOUNT service */
+    SN_NFS_CONNECTING,
+    SN_NFS_LOOKING_UP,
+    SN_NFS_PROBING,
+    SN_NFS_RECOVERING,          /* writes of the last session are made safe */
+    SN_NFS_READY,
+    SN_NFS_FAILED,              /* fail_bh is about to tell the volume */
+} SnNfsState;
+
+typedef struct SnNfsConn {
+    SnBackend *be;
+    struct rpc_context *rpc;    /* NULL: none */
+    bool connected;
+    unsigned in_flight;         /* of io.c */
+    bool alive_pending;         /* a GETATTR is not answered */
+    bool heard;                 /* an answer came since it was sent */
+} SnNfsConn;
+
+/* What was written: kept until the server has it for good. */
+typedef struct SnNfsData {
+    GList link;                 /* in one of the queues of uncommitted.c */
+    uint64_t offset;
+    uint32_t len;
+    uint8_t bytes[];
+} SnNfsData;
+
+/* A READ, WRITE or COMMIT for a request. */
+typedef struct SnNfsOp {
+    SnBackend *be;
+    SnNfsConn *conn;            /* that has it; NULL: it waits */
+    SnIo *io;                   /* NULL: cancelled */
+    GList link;                 /* in one of the queues of io.c, or of those
+                                 * that wait for COMMIT */
+    SnIoOp type;
+    uint64_t offset;            /* of the request */
+    uint32_t len, done;         /* bytes; those that are through */
+    bool stable;                /* FILE_SYNC */
+    SnNfsData *data;            /* of a write */
+    int64_t due;                /* when it is sent again, ns */
+} SnNfsOp;
+
+/* uncommitted.c. The queues hold answered writes, oldest first. */
+typedef struct SnNfsUncommitted {
+    GQueue written;             /* since the last COMMIT was sent */
+    GQueue committing;          /* the COMMIT under way is about these */
+    GQueue rewriting;           /* to be written again; a batch, in order */
+    uint64_t bytes;             /* of all these, and of writes in flight */
+    uint64_t new_bytes;         /* of @written */
+    char verf[NFS3_WRITEVERFSIZE];  /* the server's, for all the above */
+    bool commit_pending;        /* sent, not answered */
+    bool rewrite;               /* all of it must be written again */
+    bool rewrite_pending;       /* a WRITE of @rewriting is not answered */
+    uint32_t rewrite_done;      /* bytes of the first of @rewriting */
+    GQueue flushes;             /* of SnNfsOp: need a COMMIT to come */
+    GQueue flushing;            /* the COMMIT under way is theirs */
+    int error;                  /* lost data: for the next flush to tell */
+    SnTimer *retry_timer;
+} SnNfsUncommitted;
+
+struct SnBackend {
+    SnVolume *vol;
+    SnLoop *loop;
+    const char *id;
+    SnNfsOptions options;
+    SnSockets *sockets;
+
+    /* session.c */
+    SnNfsState state;
+    SnNfsConn mount;
+    SnNfsConn conns[SN_NFS_MAX_CONNS];
+    SnTimer *step_timer;
+    SnTimer *alive_timer;
+    SnBh *service_bh;           /* to go on with another context on the stack,
+                                 * or none: */
+    void (*next)(SnBackend *be);        /* or NULL: to go on reading */
+    SnBh *fail_bh;
+    bool fail_permanent;
+    char *fail_message;
+
+    /* mount.c */
+    char *dir;                  /* what MOUNT is asked for */
+    const char *rest;           /* of options.path: what LOOKUP is asked for */
+    char *refused;              /* why MOUNT refused the first directory */
+    SnNfsHandle handle;
+
+    /* probe.c */
+    SnVolumeInfo info;
+    bool known;                 /* which file it is, from an earlier session: */
+    uint64_t fsid, fileid;
+    uint64_t file_size;
+    SnTimer *probe_timer;       /* to ask again */
+    void (*probe_next)(SnBackend *be);
+    bool polling;               /* the size, while ready */
+
+    /* io.c */
+    unsigned in_flight;         /* of all connections */
+    GQueue retries;             /* of SnNfsOp: to be sent again */
+    GQueue orphans;             /* cancelled, answer outstanding */
+    GQueue spare;
+    SnTimer *retry_timer;
+
+    SnNfsUncommitted unc;
+};
+
+/* session.c */
+void sn_nfs_session_init(SnBackend *be, SnNet *net);
+void sn_nfs_session_free(SnBackend *be);
+SnSockets *sn_nfs_enter(SnBackend *be);
+void sn_nfs_leave(SnBackend *be, SnSockets *before);
+/* Begins a session; ends in sn_backend_ready() or sn_backend_lost(). */
+void sn_nfs_session_start(SnBackend *be);
+/* Ends everything at once, without a word to the volume. */
+void sn_nfs_session_stop(SnBackend *be);
+/* Sends what can be sent now. Answers come from the loop only. */
+void sn_nfs_flush(SnBackend *be);
+/* The session is over; the volume hears of it from a bottom half. */
+void sn_nfs_fail(SnBackend *be, bool permanent, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+void sn_nfs_set_state(SnBackend *be, SnNfsState state);
+/* Gives the present step of beginning a session its time. */
+void sn_nfs_arm_step(SnBackend *be);
+/*
+ * Calls @next from a bottom half: what destroys a context, or begins one, must
+ * not be in a callback of libnfs.
+ */
+void sn_nfs_defer(SnBackend *be, void (*next)(SnBackend *be));
+/*
+ * Connects @c to @program, version 3, at @port (0: asks the port mapper);
+ * @done gets @c. Not from a callback of libnfs.
+ */
+void sn_nfs_conn_open(SnNfsConn *c, uint32_t program, uint16_t port,
+                      rpc_cb done);
+/* Its calls are cancelled. Not from a callback of libnfs. */
+void sn_nfs_conn_close(SnNfsConn *c);
+/*
+ * Begins every callback: true when it brings an answer and the session still
+ * lives. Else the session has failed, or had already.
+ */
+bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what);
+/* What libnfs's call returned, when it is not 0. */
+void sn_nfs_call_failed(SnNfsConn *c, const char *what);
+/* The connections are there; the file's handle is next. */
+void sn_nfs_connect(SnBackend *be);
+/* probe.c and uncommitted.c are through: be->info is valid. */
+void sn_nfs_session_ready(SnBackend *be);
+
+/* mount.c: be->handle, then sn_nfs_connect(). */
+void sn_nfs_mount_start(SnBackend *be);
+/* The part of the path that MOUNT left, then sn_nfs_probe_start(). */
+void sn_nfs_lookup_start(SnBackend *be);
+bool sn_nfs_handle_set(SnNfsHandle *h, const void *bytes, unsigned len);
+struct nfs_fh3 sn_nfs_fh(SnBackend *be);
+
+/* probe.c */
+void sn_nfs_probe_start(SnBackend *be);
+/* be->probe_timer: the present question again. */
+void sn_nfs_probe_again(void *opaque);
+/* While ready: asks whether the size has changed. */
+void sn_nfs_probe_poll(SnBackend *be);
+/* The answer to any GETATTR. */
+void sn_nfs_probe_attributes(SnBackend *be, const fattr3 *attr);
+
+/* io.c: see SnBackendOps. */
+bool sn_nfs_io_submit(SnBackend *be, SnIo *io);
+void sn_nfs_io_cancel(SnBackend *be, SnIo *io);
+void sn_nfs_io_forget(SnBackend *be);
+void sn_nfs_io_retry(void *opaque);
+void sn_nfs_io_free(SnBackend *be);
+/* The flush @op is over. */
+void sn_nfs_io_flushed(SnNfsOp *op, int err);
+/* The connection that has least to do. */
+SnNfsConn *sn_nfs_io_conn(SnBackend *be);
+
+/* uncommitted.c */
+void sn_nfs_unc_init(SnBackend *be);
+void sn_nfs_unc_free(SnBackend *be);
+/* A copy of a request's data; counted until it is dropped. */
+SnNfsData *sn_nfs_data_new(SnBackend *be, const SnIo *io);
+void sn_nfs_data_drop(SnBackend *be, SnNfsData *data);
+/* Whether @len bytes more may be left uncommitted. */
+bool sn_nfs_unc_has_room(const SnBackend *be, uint64_t len);
+/*
+ * @data was written. @committed: what the server did with it; @verf: its
+ * verifier, of all answers about it.
+ */
+void sn_nfs_unc_written(SnBackend *be, SnNfsData *data, stable_how committed,
+                        const char *verf);
+/* COMMITs; sn_nfs_io_flushed() tells of the end. */
+void sn_nfs_unc_flush(SnBackend *be, SnNfsOp *op);
+/* Nothing may be sent: everything is to be written again first. */
+bool sn_nfs_unc_blocks(const SnBackend *be);
+/* An operation of io.c ended: perhaps what blocks may begin. */
+void sn_nfs_unc_drained(SnBackend *be);
+/* A session begins: makes safe what the last one left, and is ready then. */
+void sn_nfs_unc_recover(SnBackend *be);
+/* The session ended; flushes are the volume's again. */
+void sn_nfs_unc_forget(SnBackend *be);
+
+/* status.c: what to do about an answer. */
+typedef enum SnNfsVerdict {
+    SN_NFS_DONE,                /* *err: 0 or a negative errno */
+    SN_NFS_LATER,               /* JUKEBOX: after a while */
+    SN_NFS_RESTART,             /* the handle is of no use any more */
+} SnNfsVerdict;
+SnNfsVerdict sn_nfs_judge(nfsstat3 status, bool write, int *err);
+
+extern const SnBackendOps sn_nfs_backend;
+
+#endif
