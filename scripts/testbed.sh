@@ -21,15 +21,21 @@ root=$bed/root                  # the packages, unpacked
 tree=$bed/tree                  # what goes into the initramfs
 parts=$top/scripts/testbed
 
-packages=(busybox-static util-linux pciutils kmod e2fsprogs iperf3 nvme-cli
-          ovmf systemd-boot-efi)
+packages=(busybox-static util-linux mount pciutils kmod e2fsprogs iperf3
+          nvme-cli ovmf systemd-boot-efi nfs-kernel-server nfs-common rpcbind
+          libtirpc-common netbase)
 storage_modules=(virtio_pci virtio_net qemu_fw_cfg crc32c-intel null_blk
                  configfs nvmet nvmet-tcp)
 # (The driver of NVMe devices is part of Debian 12's kernel.)
 guest_modules=(virtio_pci virtio_net virtio_blk nvme qemu_fw_cfg)
 # The kernel's own initiator; a job loads it, since few need it.
 initiator_modules=(crc32c-intel nvme-tcp)
-programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim nvme)
+# The storage machine's other servers, loaded when one is wanted
+iscsi_modules=(crc32c-intel loop target_core_mod target_core_iblock
+               iscsi_target_mod)
+nfs_modules=(nfsd)
+programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim nvme losetup
+          rpcbind rpc.nfsd rpc.mountd exportfs)
 fio_off=(numa rdma rados rbd http gfapi pmem libnfs tcmalloc libzbc xnvme dfs)
 
 # The libraries that packages need, at any distance
@@ -157,10 +163,13 @@ add_modules() {
     list_modules "$from" "$kv" "$to/storage" "${storage_modules[@]}"
     list_modules "$from" "$kv" "$to/guest" "${guest_modules[@]}"
     list_modules "$from" "$kv" "$to/initiator" "${initiator_modules[@]}"
+    list_modules "$from" "$kv" "$to/iscsi" "${iscsi_modules[@]}"
+    list_modules "$from" "$kv" "$to/nfs" "${nfs_modules[@]}"
     cp "$(find "$root" -path "*boot/vmlinuz-$kv")" "$bed/vmlinuz"
 }
 
 make_initramfs() {
+    local file
     rm -rf "$tree"
     mkdir -p "$tree"/{usr/bin,usr/lib,dev,proc,sys,run,tmp,mnt,etc/nvme}
     chmod 755 "$tree"
@@ -182,6 +191,11 @@ make_initramfs() {
     echo nqn.2026-11.org.smartnic:guest >"$tree/etc/nvme/hostnqn"
     echo 5a000000-0000-4000-8000-0000000000ff >"$tree/etc/nvme/hostid"
     add_modules
+    # What rpcbind and its users look up
+    for file in netconfig protocols services rpc; do
+        cp "$(find_file etc $file)" "$tree/etc/"
+    done
+    cp "$parts"/{iscsi,nfs}.sh "$tree/etc/"
     install -m 755 "$parts/init.sh" "$tree/init"
     (cd "$tree" && find . | LC_ALL=C sort |
      cpio -o -H newc -R 0:0 --quiet) >"$bed/initramfs.new"

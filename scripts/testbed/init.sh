@@ -6,6 +6,8 @@
 #   sn.ip=A.B.C.D/len  sn.ip6=ADDR/len    of eth0
 #   sn.size=MB  sn.block=512|4096         of the storage machine's namespace
 #   sn.namespaces=N                       how many of them (default 1)
+#   sn.serve=nvme,iscsi,nfs               what the storage machine offers
+#                                         (default nvme)
 #
 # A machine runs the script that it is given as fw_cfg file
 # opt/org.smartnic/job, and then powers off (guest) or serves on (storage).
@@ -24,7 +26,7 @@ mount -t tmpfs run /run
 mkdir -p /dev/shm /run/lock
 mount -t tmpfs shm /dev/shm
 
-role=guest ip= ip6= size=256 block=512 namespaces=1
+role=guest ip= ip6= size=256 block=512 namespaces=1 serve=nvme
 for word in $(cat /proc/cmdline); do
     case $word in sn.*=*) word=${word#sn.}; eval "${word%%=*}='${word#*=}'";; esac
 done
@@ -94,8 +96,7 @@ make_port() {
     ln -s $config/nvmet/subsystems/$subsystem $p/subsystems/
 }
 
-storage() {
-    mount -t configfs none $config
+serve_nvme() {
     s=$config/nvmet/subsystems/$subsystem
     mkdir $s
     echo 1 >$s/attr_allow_any_host
@@ -115,6 +116,16 @@ storage() {
     [ -z "$bootmark" ] || printf '%b' "$bootmark" | dd of=/dev/nullb0 2>/dev/null
     make_port 1 ipv4 0.0.0.0
     [ -z "$ip6" ] || make_port 2 ipv6 "${ip6%/*}"
+}
+
+storage() {
+    mount -t configfs none $config
+    for _service in $(echo "$serve" | tr , ' '); do
+        case $_service in
+        nvme) serve_nvme ;;
+        *) . /etc/$_service.sh; serve_$_service ;;
+        esac
+    done
     iperf3 -s -D
     say STORAGE-READY
 }

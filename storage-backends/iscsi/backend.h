@@ -122,9 +122,8 @@ struct SnBackend {
     unsigned probe_step, probe_tries;
     SnTimer *probe_timer;       /* to ask again */
     SnIscsiUnit unit;
-    SnIscsiOp poll;             /* TEST UNIT READY, READ CAPACITY when ready */
+    SnIscsiOp poll;             /* READ CAPACITY(16) while ready */
     char *not_found;            /* discovery.c: the message so far */
-    bool resized;               /* the capacity is to be read */
 
     /* io.c */
     unsigned in_flight;         /* ops that libiscsi has, orphans included */

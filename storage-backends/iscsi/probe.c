@@ -449,10 +449,16 @@ static void capacity_read(SnIscsiOp *op, int status, struct scsi_task *task)
     SnBackend *be = op->be;
     SnIscsiUnit now = be->unit;
 
-    if (be->state != SN_ISCSI_READY || status != SCSI_STATUS_GOOD) {
+    if (be->state != SN_ISCSI_READY) {
+        return;
+    }
+    if (status == SCSI_STATUS_CHECK_CONDITION &&
+        task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
+        sn_iscsi_unit_attention(be, task->sense.ascq);
+    }
+    if (status != SCSI_STATUS_GOOD) {
         return;                 /* the next poll asks again */
     }
-    be->resized = false;
     if (!parse_capacity(data_of(task), &now) ||
         now.info.block_size != be->unit.info.block_size) {
         sn_iscsi_fail(be, false, "LUN %u of %s has become another disk",
@@ -465,31 +471,15 @@ static void capacity_read(SnIscsiOp *op, int status, struct scsi_task *task)
     }
 }
 
-static void polled(SnIscsiOp *op, int status, struct scsi_task *task)
-{
-    if (op->be->state == SN_ISCSI_READY &&
-        status == SCSI_STATUS_CHECK_CONDITION &&
-        task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
-        sn_iscsi_unit_attention(op->be, task->sense.ascq);
-    }
-}
-
 void sn_iscsi_probe_poll(SnBackend *be)
 {
-    static const uint8_t ready[6] = { OP_TEST_UNIT_READY };
     static const uint8_t capacity[16] = { OP_SERVICE_ACTION_IN_16, 0x10,
                                           [13] = 32 };
 
-    if (be->poll.task) {
-        return;                 /* not answered yet */
-    }
-    be->poll.done = be->resized ? capacity_read : polled;
-    if (be->resized) {
+    if (!be->poll.task) {
+        be->poll.done = capacity_read;
         sn_iscsi_op_send(&be->poll, capacity, sizeof(capacity), SN_ISCSI_READ,
                          32, NULL, 0);
-    } else {
-        sn_iscsi_op_send(&be->poll, ready, sizeof(ready), SN_ISCSI_NONE, 0,
-                         NULL, 0);
     }
 }
 
@@ -498,7 +488,6 @@ void sn_iscsi_unit_attention(SnBackend *be, unsigned ascq)
     sn_trace(iscsi_unit_attention, "id=%s asc=%04x", be->id, ascq);
     switch (ascq) {
     case ASC_CAPACITY_CHANGED:
-        be->resized = true;
         sn_iscsi_probe_poll(be);
         break;
     case ASC_MODE_PARAMETERS_CHANGED:

@@ -21,7 +21,10 @@ SN_TRACE_EVENT(iscsi_nop);
 /* For each step of beginning a session. */
 #define STEP_TIME (15 * SN_NS_PER_S)
 /* Of a login that is refused: class and detail (RFC 7143 section 11.13.5). */
-enum { LOGIN_TARGET_NOT_FOUND = 0x0203 };
+enum {
+    LOGIN_TARGET_NOT_FOUND = 0x0203,
+    LOGIN_UNAVAILABLE = 0x0301,         /* what LIO says of one it has not */
+};
 enum { MAX_REDIRECTS = 4 };
 /* Turns of the library before others have theirs. */
 enum { MAX_TURNS = 64 };
@@ -114,7 +117,6 @@ void sn_iscsi_session_stop(SnBackend *be)
     g_clear_pointer(&be->fail_message, g_free);
     be->connect_next = NULL;
     be->alive_pending = false;
-    be->resized = false;
 }
 
 static void tell_failure(void *opaque)
@@ -151,7 +153,10 @@ static void nop_answered(struct iscsi_context *ctx, int status, void *data,
     }
 }
 
-/* A NOP-Out finds a dead connection, TEST UNIT READY news of the unit. */
+/*
+ * A NOP-Out finds a dead connection. READ CAPACITY finds another size, which
+ * not every target tells of by itself, and fetches a UNIT ATTENTION.
+ */
 static void keep_alive(void *opaque)
 {
     SnBackend *be = opaque;
@@ -197,8 +202,10 @@ static void login_refused(SnBackend *be)
     g_autofree char *why = sn_iscsi_error_text(be);
     g_autofree char *message = g_strdup_printf(
         "login to %s at %s failed: %s", be->options.target, be->portal, why);
+    unsigned status;
 
-    if (login_status(iscsi_get_error(be->ctx)) == LOGIN_TARGET_NOT_FOUND) {
+    status = login_status(iscsi_get_error(be->ctx));
+    if (status == LOGIN_TARGET_NOT_FOUND || status == LOGIN_UNAVAILABLE) {
         set_state(be, SN_ISCSI_DISCOVERING);
         sn_iscsi_discovery_start(be, g_steal_pointer(&message));
         return;

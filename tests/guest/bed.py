@@ -19,6 +19,9 @@ STORAGE_MAC = "52:54:00:77:00:01"
 HOST_MAC = "52:54:00:77:00:02"
 FIRMWARE_MAC = "52:54:00:77:00:03"
 VOLUME = f"nvme+tcp://{STORAGE_IP}/{NQN}"
+ISCSI_TARGET = "iqn.2026-11.org.smartnic:vol0"
+ISCSI_VOLUME = f"iscsi://{STORAGE_IP}/{ISCSI_TARGET}/0"
+NFS_VOLUME = f"nfs://{STORAGE_IP}/srv/nfs/disk.img"
 CARD = "/machine/peripheral/nic0"
 
 # A storage function: its name, that of its disk in the guest, and where QOM
@@ -75,9 +78,9 @@ class Bed:
 
     def card_args(self, volume=VOLUME, card="", netdev=None, wire="stream",
                   ip=f"{FIRMWARE_IP}/24", place="addr=4",
-                  function=None):
+                  function=None, trace=None):
         """QEMU's arguments for a card; @function: a name, if not the bed's."""
-        return ["-plugin", PLUGIN,
+        return ["-plugin", PLUGIN + (f",trace={trace}" if trace else ""),
                 "-netdev", netdev or self.netdev("guest", wire), "-device",
                 f"smartnic-storage,id=nic0,netdev=n0,{place},mac={HOST_MAC},"
                 f"storage-mac={FIRMWARE_MAC},ip={ip}"

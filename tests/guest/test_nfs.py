@@ -1,0 +1,160 @@
+#!/usr/bin/python3
+"""A guest's disk on a real NFS server (the Linux kernel's).
+
+Copyright (c) 2026 the smartnic-storage authors
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import unittest
+
+from bed import NFS_VOLUME, NVME, STORAGE_IP
+from disk_test import DiskTest
+
+
+class NfsTest(DiskTest):
+    function = NVME
+    service = "nfs"
+    url = NFS_VOLUME
+
+
+class Operations(NfsTest):
+
+    def test_operations(self):
+        self.start_storage()
+        self.check_operations()
+
+    def test_fixed_ports(self):
+        """Nobody asks the port mapper, which could not answer."""
+        self.start_storage()
+        self.tell(self.storage, "killall rpcbind")
+        self.url = NFS_VOLUME.replace(STORAGE_IP, STORAGE_IP + ":2049")
+        self.check_operations("?mountport=20048&connections=4")
+
+    def test_filesystem(self):
+        self.start_storage()
+        self.check_filesystem()
+
+    def test_resize(self):
+        self.start_storage()
+        self.tell(self.storage,
+                  "nfs_resize() { truncate -s $1M /srv/nfs/disk.img; }")
+        self.check_resize("nfs_resize")
+
+    def test_size_makes_it_longer(self):
+        """An empty file will do, and stays sparse."""
+        self.start_storage()
+        self.tell(self.storage, ": >/srv/nfs/new.img")
+        self.url = NFS_VOLUME.replace("disk.img", "new.img")
+        self.check_operations("?size=1G&block-size=4096", size_mb=1024)
+        self.tell(self.storage,
+                  "[ $(du -m /srv/nfs/new.img | cut -f1) -lt 64 ]")
+
+
+class Trouble(NfsTest):
+
+    def test_server_restarts(self):
+        """Each time with another verifier: what it had not committed is
+        written again."""
+        self.start_storage()
+        self.start_load()
+        for _ in range(3):
+            self.tell(self.storage, "nfs_stop")
+            self.wait_state("lost")
+            self.tell(self.storage, "nfs_start")
+            self.wait_state("ready")
+            self.wait_progress()
+        self.end_load()
+
+    def test_restart_between_write_and_commit(self):
+        self.start_storage()
+        self.guest = guest = self.bed.guest(
+            r"""
+wait_for $disk || exit
+dd if=/dev/urandom of=/run/data bs=64k count=16 2>/dev/null
+dd if=/run/data of=$disk bs=64k oflag=direct 2>/dev/null || fail write
+step WRITTEN
+dd if=/dev/zero of=$disk bs=4k count=0 conv=fsync 2>/dev/null || fail flush
+dd if=$disk of=/run/back bs=64k count=16 iflag=direct 2>/dev/null
+cmp /run/data /run/back || fail compare
+say OK
+""", volume=f"{self.url}?{self.fast}", trace="nfs_rewrite")
+        guest.wait_for("@@ WRITTEN")
+        self.tell(self.storage, "nfs_stop")
+        # As a crash of the server would have it.
+        self.tell(self.storage, "dd if=/dev/zero of=/srv/nfs/disk.img bs=64k "
+                  "count=16 conv=notrunc 2>/dev/null")
+        self.tell(self.storage, "nfs_start")
+        guest.write("\n")
+        self.finish(guest)
+        self.assertIn("nfs_rewrite", guest.report())
+
+    def test_server_hangs_and_link_flaps(self):
+        self.start_storage()
+        self.start_load()
+        self.check_hang_and_flaps()
+        self.end_load()
+
+    def check_error(self, status, export=None, prepare=":"):
+        """A write fails, and the driver hears why."""
+        self.start_storage()
+        self.tell(self.storage, prepare)
+        if export:
+            self.tell(self.storage, f"nfs_export {export}")
+        self.finish(self.bed.guest(rf"""
+wait_for $disk || exit
+dd if=$disk of=/dev/null bs=1M count=1 iflag=direct 2>/dev/null || fail read
+dd if=/dev/zero of=/run/zero bs=1M count=1 2>/dev/null
+refused '{status}' nvme write $disk -s 0 -c 2047 -z 1048576 -d /run/zero
+dd if=$disk of=/dev/null bs=1M count=1 iflag=direct 2>/dev/null || fail read
+say OK
+""", volume=self.url))
+
+    def test_disk_full(self):
+        self.check_error("Capacity Exceeded", prepare="dd if=/dev/zero "
+                         "of=/srv/nfs/fill bs=1M 2>/dev/null; sync")
+
+    def test_read_only_export(self):
+        self.check_error("read.only|write.protected",
+                         export="ro,sync,no_root_squash")
+
+    def test_read_only_for_this_user(self):
+        self.check_error("read.only|write.protected",
+                         prepare="chmod 444 /srv/nfs/disk.img",
+                         export="rw,sync,root_squash")
+
+    def test_file_is_replaced(self):
+        """ESTALE, then another file under the name: not the guest's disk."""
+        self.start_storage()
+        self.start_load("&fast-io-fail-tmo=600")
+        self.tell(self.storage, "mv /srv/nfs/disk.img /srv/nfs/old")
+        self.tell(self.storage, "cp /srv/nfs/old /srv/nfs/disk.img; nfs_stop")
+        self.wait_state("lost")
+        self.tell(self.storage, "nfs_start")
+        self.guest.wait_until(lambda: "another file" in self.volume("error"),
+                              "told")
+        self.tell(self.storage, "mv /srv/nfs/old /srv/nfs/disk.img")
+        self.wait_state("ready")
+        self.end_load()
+
+
+class Mount(NfsTest):
+
+    def wait_error(self, url, pattern):
+        self.guest = self.bed.guest("sleep 1000\n", volume=url)
+        self.guest.wait_until(lambda: pattern in self.volume("error"), pattern)
+        self.guest.close()
+
+    def test_errors_say_what_is_wrong(self):
+        self.start_storage()
+        self.wait_error(self.url.replace("disk", "other"), "NFS3ERR_NOENT")
+        self.wait_error(f"nfs://{STORAGE_IP}/elsewhere/disk.img",
+                        "exports /srv/nfs")
+        self.tell(self.storage, "mkdir /srv/nfs/folder")
+        self.wait_error(self.url.replace("disk.img", "folder"), "regular file")
+        self.tell(self.storage, "chmod 600 /srv/nfs/disk.img")
+        self.wait_error(self.url + "?uid=1000&gid=1000",
+                        "must not be read by uid 1000")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

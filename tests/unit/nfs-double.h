@@ -1,0 +1,72 @@
+/*
+ * An NFSv3 server in memory: port mapper, MOUNT and one file, as RFC 1813 and
+ * RFC 5531 have them, and as wrong as a test wants.
+ *
+ * What is written UNSTABLE is in @disk only; COMMIT brings it to @stable, and
+ * nfs_double_crash() loses what is not there.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef NFS_DOUBLE_H
+#define NFS_DOUBLE_H
+
+#include "world.h"
+
+#define NFS_DOUBLE_SIZE (4u << 20)
+/* The file is /export/images/disk.img; what may be mounted: */
+#define NFS_DOUBLE_EXPORT "/export"
+
+enum {
+    NFS_GETATTR = 1, NFS_SETATTR = 2, NFS_LOOKUP = 3, NFS_ACCESS = 4,
+    NFS_READ = 6, NFS_WRITE = 7, NFS_FSINFO = 19, NFS_COMMIT = 21,
+    NFS_PROCS
+};
+
+typedef struct NfsDouble {
+    MemoryNet *net;
+    SnLoop *loop;
+    uint8_t *disk, *stable;
+    uint64_t size;              /* what GETATTR says */
+    uint64_t fileid;
+    uint64_t verf;
+    uint32_t access;            /* bits that ACCESS grants */
+    uint32_t type;              /* of the file, 1: regular */
+    uint32_t max;               /* rtmax and wtmax */
+    uint32_t short_bytes;       /* READ and WRITE do no more; 0: all */
+    bool always_stable;         /* WRITE says FILE_SYNC by itself */
+    bool no_mapper;             /* nobody listens at port 111 */
+    bool hold;                  /* READ, WRITE and COMMIT wait for release */
+    bool silent;                /* no answer at all */
+
+    /* The next @fail_count calls of @fail_proc get @fail_status. */
+    unsigned fail_proc, fail_count, fail_status;
+    /* The next answer, with its record mark, is changed by: */
+    void (*mangle)(GByteArray *answer);
+
+    /* What was seen. */
+    unsigned calls[NFS_PROCS];
+    unsigned mounts, connections;
+    unsigned last_flags;        /* SN_NET_* of the last connection */
+    uint32_t last_uid, last_gid;
+    uint32_t last_stable;       /* of the last WRITE */
+
+    GQueue held;
+    GList *conns;
+} NfsDouble;
+
+NfsDouble *nfs_double_new(SnLoop *loop, uint32_t seed);
+void nfs_double_free(NfsDouble *d);
+/* Answers what is held, the last call first. */
+void nfs_double_release(NfsDouble *d);
+/* All connections end, what is not stable is lost, and the verifier changes. */
+void nfs_double_crash(NfsDouble *d);
+
+/* A world with this far side. */
+World *nfs_world_new(uint32_t seed);
+/* Opens nfs://server/export/images/disk.img with @params, and waits. */
+void nfs_world_open(World *w, const char *params);
+void nfs_world_open_ready(World *w, const char *params);
+void nfs_world_free(World *w);
+
+#endif
