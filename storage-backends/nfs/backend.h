@@ -9,6 +9,7 @@
  *   io.c           requests as READ and WRITE, their answers, cancelling
  *   uncommitted.c  what the server has but may still lose: COMMIT, and writing
  *                  it again after a restart of the server
+ *   guard.c        answers that libnfs must not see
  *   status.c       what a status means
  *   options.c      the URL
  *
@@ -72,8 +73,28 @@ typedef enum SnNfsState {
     SN_NFS_FAILED,              /* fail_bh is about to tell the volume */
 } SnNfsState;
 
+/*
+ * What guard.c knows of the answer that is being received, and what the one
+ * outstanding call of this connection is, when its answer needs a closer look.
+ */
+typedef enum SnNfsAnswer {
+    SN_NFS_ANSWER_PLAIN,        /* no length in it but READ's, at its end */
+    SN_NFS_ANSWER_PORT,         /* of the port mapper, a number or a string */
+    SN_NFS_ANSWER_HANDLE,       /* of MNT or LOOKUP */
+    SN_NFS_ANSWER_EXPORTS,
+} SnNfsAnswer;
+
+typedef struct SnNfsGuard {
+    SnNfsAnswer answer;
+    uint32_t got;               /* bytes of the record, with its mark */
+    uint32_t len;               /* of the record, once the mark is there */
+    uint8_t head[28];           /* mark and header of a reply */
+    GByteArray *body;           /* unless it is plain */
+} SnNfsGuard;
+
 typedef struct SnNfsConn {
     SnBackend *be;
+    SnNfsGuard guard;
     struct rpc_context *rpc;    /* NULL: none */
     bool connected;
     unsigned in_flight;         /* of io.c */
@@ -260,6 +281,10 @@ void sn_nfs_unc_drained(SnBackend *be);
 void sn_nfs_unc_recover(SnBackend *be);
 /* The session ended; flushes are the volume's again. */
 void sn_nfs_unc_forget(SnBackend *be);
+
+/* guard.c: an SnSocketsCheck; @opaque is the SnNfsConn. */
+bool sn_nfs_guard(void *opaque, const uint8_t *bytes, size_t len);
+void sn_nfs_guard_clear(SnNfsGuard *g);
 
 /* status.c: what to do about an answer. */
 typedef enum SnNfsVerdict {

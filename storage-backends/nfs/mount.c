@@ -54,21 +54,34 @@ static void exports_listed(struct rpc_context *rpc, int status, void *data,
     SnNfsConn *c = opaque;
     SnBackend *be = c->be;
     g_autoptr(GString) list = g_string_new(NULL);
+    struct exportnode node;
+    exports next;
     unsigned n = 0;
 
     if (!sn_nfs_answered(c, status, be->refused)) {
         return;
     }
-    /* The result is the list itself, which is a pointer. */
-    for (exports e = *(exports *)data; e; e = e->ex_next) {
-        if (n++ < MAX_LISTED && e->ex_dir) {
+    /* The result is a pointer to the list, whose nodes are not aligned. */
+    memcpy(&next, data, sizeof(next));
+    while (next) {
+        memcpy(&node, next, sizeof(node));
+        next = node.ex_next;
+        if (n++ < MAX_LISTED && node.ex_dir) {
             g_string_append(list, list->len ? ", " : "");
-            append_name(list, e->ex_dir);
+            append_name(list, node.ex_dir);
         }
     }
     sn_nfs_fail(be, false, "%s; %s exports %s%s", be->refused,
                 be->options.host, n ? list->str : "nothing",
                 n > MAX_LISTED ? " and more" : "");
+}
+
+static void list_exports(SnNfsConn *c)
+{
+    c->guard.answer = SN_NFS_ANSWER_EXPORTS;
+    if (rpc_mount3_export_async(c->rpc, exports_listed, c)) {
+        sn_nfs_call_failed(c, c->be->refused);
+    }
 }
 
 static void mount_dir(SnBackend *be);
@@ -113,8 +126,8 @@ static void mounted(struct rpc_context *rpc, int status, void *data,
         }
         if (try_above(res->fhs_status) && go_up(be)) {
             mount_dir(be);
-        } else if (rpc_mount3_export_async(rpc, exports_listed, c)) {
-            sn_nfs_call_failed(c, be->refused);
+        } else {
+            list_exports(c);
         }
         return;
     }
@@ -131,6 +144,7 @@ static void mounted(struct rpc_context *rpc, int status, void *data,
 static void mount_dir(SnBackend *be)
 {
     sn_trace(nfs_mount, "id=%s dir=%s", be->id, be->dir);
+    be->mount.guard.answer = SN_NFS_ANSWER_HANDLE;
     if (rpc_mount3_mnt_async(be->mount.rpc, mounted, be->dir, &be->mount)) {
         sn_nfs_call_failed(&be->mount, "MNT");
     }
@@ -194,6 +208,8 @@ static void lookup_next(SnBackend *be)
     g_autofree char *name = g_strndup(part, len);
     LOOKUP3args args = { 0 };
 
+    be->conns[0].guard.answer = len ? SN_NFS_ANSWER_HANDLE
+                                    : SN_NFS_ANSWER_PLAIN;
     if (!len) {
         sn_nfs_set_state(be, SN_NFS_PROBING);
         sn_nfs_arm_step(be);

@@ -157,6 +157,7 @@ void sn_nfs_conn_open(SnNfsConn *c, uint32_t program, uint16_t port,
 
     sn_trace(nfs_connect, "id=%s program=%u port=%u", be->id, program, port);
     c->connected = c->heard = c->alive_pending = false;
+    sn_sockets_set_check(be->sockets, sn_nfs_guard, c);
     if (open_context(c, program, port, done) &&
         sn_sockets_poll(rpc_get_fd(c->rpc), POLLIN) == POLLNVAL) {
         sn_nfs_fail(be, true, "libnfs was loaded by somebody else and uses "
@@ -182,6 +183,7 @@ void sn_nfs_conn_close(SnNfsConn *c)
         rpc_service(c->rpc, -1);
     }
     rpc_destroy_context(c->rpc);
+    sn_nfs_guard_clear(&c->guard);
     c->rpc = NULL;
     c->connected = false;
     sn_nfs_leave(c->be, before);
@@ -303,6 +305,7 @@ static void connected(struct rpc_context *rpc, int status, void *data,
         return;
     }
     c->connected = true;
+    c->guard.answer = SN_NFS_ANSWER_PLAIN;
     for (unsigned i = 0; i < be->options.conns; i++) {
         if (!be->conns[i].connected) {
             return;
@@ -351,6 +354,8 @@ static bool turn(SnNfsConn *c)
     if (!ready) {
         return false;
     }
+    /* Behind the port mapper it makes another socket. */
+    sn_sockets_set_check(c->be->sockets, sn_nfs_guard, c);
     if (rpc_service(c->rpc, ready) < 0) {
         sn_nfs_call_failed(c, "the connection is over");
     }

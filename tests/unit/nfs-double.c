@@ -9,6 +9,8 @@
 
 #include "nfs-double.h"
 
+extern const SnBackendOps sn_nfs_backend;
+
 enum { PORT_MAPPER = 111, NFS_PORT = 2049, MOUNT_PORT = 20048 };
 enum { PROG_MAPPER = 100000, PROG_NFS = 100003, PROG_MOUNT = 100005 };
 enum { MNT = 1, EXPORT = 5, GETPORT = 3 };
@@ -519,6 +521,7 @@ World *nfs_world_new(uint32_t seed)
     World *w = g_new0(World, 1);
 
     world_init(w);
+    w->ops = &sn_nfs_backend;
     w->nfs = nfs_double_new(w->loop, seed);
     w->net = w->nfs->net;
     return w;

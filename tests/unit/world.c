@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "smartnic/log.h"
+#include "volume-internal.h"
 #include "world.h"
 
 static void state_changed(void *opaque, SnVolumeState state)
@@ -49,13 +50,30 @@ void world_clear(World *w)
     g_rand_free(w->rand);
 }
 
+SnVolume *world_try_open(World *w, const char *url, GError **err)
+{
+    SnVolumeConfig config = {
+        .url = url, .id = "nic0", .host = w->host, .net = &w->net->net,
+        .loop = w->loop, .events = &events, .opaque = w,
+    };
+    SnUrl *parsed;
+
+    if (!w->ops) {
+        return sn_volume_open(&config, err);
+    }
+    parsed = sn_url_parse(url, err);
+    if (parsed) {
+        w->vol = sn_volume_open_with_ops(&config, parsed, w->ops, err);
+        sn_url_free(parsed);
+    }
+    return w->vol;
+}
+
 void world_open_url(World *w, const char *url)
 {
     g_autoptr(GError) err = NULL;
 
-    w->vol = sn_volume_open(&(SnVolumeConfig){
-        .url = url, .id = "nic0", .host = w->host, .net = &w->net->net,
-        .loop = w->loop, .events = &events, .opaque = w }, &err);
+    w->vol = world_try_open(w, url, &err);
     g_assert_no_error(err);
 }
 

@@ -9,7 +9,7 @@
 #define WORLD_H
 
 #include "memory-net.h"
-#include "smartnic/volume.h"
+#include "smartnic/backend.h"
 
 typedef struct World {
     SnLoop *loop;
@@ -17,6 +17,7 @@ typedef struct World {
     struct NvmeDouble *d;
     struct NfsDouble *nfs;
     struct IscsiDouble *iscsi;
+    const SnBackendOps *ops;    /* NULL: one that is built in */
     GRand *rand;
     SnVolume *vol;
     const char *host;           /* SnVolumeConfig.host */
@@ -28,6 +29,8 @@ typedef struct World {
 void world_init(World *w);
 /* Closes the volume. The far side and the loop are the caller's to free. */
 void world_clear(World *w);
+/* NULL and @err when the URL is wrong. */
+SnVolume *world_try_open(World *w, const char *url, GError **err);
 /* Opens the volume: any URL. */
 void world_open_url(World *w, const char *url);
 /* Runs until the volume is READY, or fails the test. */

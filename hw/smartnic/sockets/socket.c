@@ -60,6 +60,8 @@ struct SnSocket {
     SnStream *stream;
     int error;                  /* why it is over: 0 or a negative errno */
     bool error_told;            /* SO_ERROR, or a call, told it */
+    SnSocketsCheck *check;      /* of what is received; or NULL */
+    void *check_opaque;
     struct sockaddr_storage peer;
     socklen_t peer_len;
     SendRing send;
@@ -119,6 +121,11 @@ SnSocket *sn_socket_new(SnSockets *s, int family)
     k->set = s;
     k->family = family;
     k->link.data = k;
+    k->check = s->check;
+    k->check_opaque = s->check_opaque;
+    if (k->check) {
+        k->check(k->check_opaque, NULL, 0);
+    }
     g_queue_push_tail_link(&s->sockets, &k->link);
     return k;
 }
@@ -344,8 +351,19 @@ static size_t scatter(Cursor *c, const uint8_t *from, size_t len)
     return copied;
 }
 
+/* False: the peer sent what it must not, and the connection is over. */
+static bool checked(SnSocket *k, const uint8_t *bytes, size_t len)
+{
+    if (!k->check || !len || k->check(k->check_opaque, bytes, len)) {
+        return true;
+    }
+    k->error = -EPROTO;
+    set_state(k, SOCKET_OVER);
+    return false;
+}
+
 /* One look at what was received: up to RECV_PIECES of it. */
-static size_t recv_some(SnSocket *k, Cursor *c)
+static size_t recv_some(SnSocket *k, Cursor *c, bool peek)
 {
     struct iovec in[RECV_PIECES];
     unsigned n = sn_stream_peek(k->stream, in, RECV_PIECES);
@@ -354,6 +372,9 @@ static size_t recv_some(SnSocket *k, Cursor *c)
     for (unsigned i = 0; i < n; i++) {
         size_t m = scatter(c, in[i].iov_base, in[i].iov_len);
 
+        if (!peek && !checked(k, in[i].iov_base, m)) {
+            return 0;
+        }
         got += m;
         if (m < in[i].iov_len) {
             break;
@@ -373,7 +394,7 @@ ssize_t sn_socket_recv(SnSocket *k, const struct iovec *iov, size_t iovcnt,
         wanted += iov[i].iov_len;
     }
     if (k->state >= SOCKET_CONNECTED) {
-        while ((got = recv_some(k, &c)) > 0) {
+        while ((got = recv_some(k, &c, peek)) > 0) {
             sum += got;
             if (peek) {
                 break;
@@ -381,7 +402,7 @@ ssize_t sn_socket_recv(SnSocket *k, const struct iovec *iov, size_t iovcnt,
             sn_stream_consume(k->stream, got);
         }
     }
-    if (sum || !wanted) {
+    if ((sum || !wanted) && k->error != -EPROTO) {
         return sum;
     }
     err = not_connected(k);

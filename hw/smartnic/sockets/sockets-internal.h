@@ -25,6 +25,8 @@ struct SnSockets {
     void *opaque;
     GQueue sockets;             /* of SnSocket */
     GPtrArray *names;           /* of char *: behind the addresses of names */
+    SnSocketsCheck *check;      /* of the next socket */
+    void *check_opaque;
 };
 
 /* sockets.c: the set whose user is on the stack, or NULL. */

@@ -54,6 +54,12 @@ void sn_sockets_free(SnSockets *s)
     g_free(s);
 }
 
+void sn_sockets_set_check(SnSockets *s, SnSocketsCheck *check, void *opaque)
+{
+    s->check = check;
+    s->check_opaque = opaque;
+}
+
 SnSockets *sn_sockets_enter(SnSockets *s)
 {
     SnSockets *before = current;

@@ -47,11 +47,21 @@ typedef struct SnSockets SnSockets;
 
 /*
  * @ready is called, from the loop, when sn_sockets_poll() of a socket says
- * something new. It may do anything, also free the sockets. @net and @loop outlive the result. Frees
- * with sn_sockets_free().
+ * something new. It may do anything, also free the sockets. @net and @loop
+ * outlive the result. Free it with sn_sockets_free().
  */
 SnSockets *sn_sockets_new(SnNet *net, SnLoop *loop, SnLoopFunc *ready,
                           void *opaque);
+
+/*
+ * Looks at what a socket receives, in order, before the library does: @len
+ * @bytes, or 0 when the socket is new. False: these are not fit for the library;
+ * the connection is over (-EPROTO).
+ */
+typedef bool SnSocketsCheck(void *opaque, const uint8_t *bytes, size_t len);
+
+/* For the sockets that are made from now on; NULL: none. */
+void sn_sockets_set_check(SnSockets *s, SnSocketsCheck *check, void *opaque);
 
 /* Closes what is still open, too. Not between enter() and leave(). */
 void sn_sockets_free(SnSockets *s);

@@ -1,0 +1,582 @@
+/*
+ * The NFS backend against a server double: what it does with good servers, with
+ * ones that restart, refuse or are slow, and with ones that are wrong.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "nfs-double.h"
+
+static void fill(uint8_t *buf, size_t len, uint8_t with)
+{
+    memset(buf, with, len);
+}
+
+static void test_bring_up(void)
+{
+    World *w = nfs_world_new(1);
+    const SnVolumeInfo *info;
+
+    nfs_world_open_ready(w, "uid=12&gid=34&connections=3");
+    info = sn_volume_info(w->vol);
+    g_assert_cmpuint(info->size, ==, NFS_DOUBLE_SIZE);
+    g_assert_cmpuint(info->block_size, ==, 512);
+    g_assert_cmpuint(info->max_transfer, ==, 128 * 1024);
+    g_assert_true(info->write_cache && info->fua);
+    g_assert_false(info->read_only);
+    g_assert_cmpuint(info->max_discard, ==, 0);
+    g_assert_cmpuint(info->queues, ==, 3);
+    /* /export/images is refused, then /export is mounted. */
+    g_assert_cmpuint(w->nfs->mounts, ==, 2);
+    g_assert_cmpuint(w->nfs->calls[NFS_LOOKUP], ==, 2);
+    g_assert_cmpuint(w->nfs->last_uid, ==, 12);
+    g_assert_cmpuint(w->nfs->last_gid, ==, 34);
+    /* Servers trust a user's id only from below port 1024. */
+    g_assert_cmphex(w->nfs->last_flags, ==, SN_NET_RESERVED_PORT);
+    nfs_world_free(w);
+}
+
+static void test_ports_and_handle(void)
+{
+    World *w = nfs_world_new(2);
+
+    w->nfs->no_mapper = true;
+    world_open_url(w, "nfs://server:2049/export/images/disk.img"
+                   "?mountport=20048&connections=1");
+    world_wait_ready(w);
+    g_assert_cmpuint(w->nfs->connections, ==, 2);
+    sn_volume_close(w->vol);
+    /* A handle needs neither MOUNT nor LOOKUP. */
+    w->nfs->mounts = 0;
+    world_open_url(w, "nfs://server:2049/any/name?handle=726f6f746964");
+    world_wait_ready(w);
+    g_assert_cmpuint(w->nfs->mounts, ==, 0);
+    g_assert_cmpuint(w->nfs->calls[NFS_LOOKUP], ==, 2);
+    nfs_world_free(w);
+}
+
+static void test_operations(void)
+{
+    World *w = nfs_world_new(3);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[8192];
+
+    nfs_world_open_ready(w, "");
+    fill(buf, sizeof(buf), 0x77);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 4096, 8192, buf), ==, 0);
+    g_assert_cmpuint(d->last_stable, ==, 0);
+    g_assert_cmpmem(d->disk + 4096, 8192, buf, 8192);
+    g_assert_cmpuint(d->stable[4096], ==, 0);
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+    g_assert_cmpmem(d->stable + 4096, 8192, buf, 8192);
+    fill(buf, 512, 0x66);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, SN_IO_FUA, 512, 512, buf), ==, 0);
+    g_assert_cmpuint(d->last_stable, ==, 2);
+    g_assert_cmpmem(d->stable + 512, 512, buf, 512);
+    g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 8192, buf), ==, 0);
+    g_assert_cmpmem(buf, 8192, d->disk, 8192);
+    nfs_world_free(w);
+}
+
+/* READ and WRITE that do less than was asked for go on. */
+static void test_short(void)
+{
+    World *w = nfs_world_new(4);
+    uint8_t buf[4096];
+
+    nfs_world_open_ready(w, "");
+    w->nfs->short_bytes = 1000;
+    fill(buf, sizeof(buf), 0x11);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, buf), ==, 0);
+    g_assert_cmpmem(w->nfs->stable, 4096, buf, 4096);
+    fill(buf, sizeof(buf), 0);
+    g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 4096, buf), ==, 0);
+    g_assert_cmpmem(w->nfs->disk, 4096, buf, 4096);
+    g_assert_cmpuint(w->nfs->calls[NFS_READ], ==, 5);
+    nfs_world_free(w);
+}
+
+/* Its own words are no reason for another file to be written to. */
+static void test_restart_loses_nothing(void)
+{
+    World *w = nfs_world_new(5);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[4096];
+
+    nfs_world_open_ready(w, "");
+    for (unsigned i = 0; i < 16; i++) {
+        fill(buf, sizeof(buf), i + 1);
+        /* Each overlaps the one before. */
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, i * 2048, 4096, buf), ==,
+                        0);
+    }
+    nfs_double_crash(d);
+    g_assert_cmpuint(d->disk[0], ==, 0);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    for (unsigned i = 0; i < 16; i++) {
+        g_assert_cmpuint(d->stable[i * 2048], ==, i + 1);
+        g_assert_cmpuint(d->stable[i * 2048 + 2047], ==, i + 1);
+    }
+    /* And it is done with. */
+    d->calls[NFS_WRITE] = 0;
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 0);
+    nfs_world_free(w);
+}
+
+/* The connection stays; only the verifier tells. */
+static void check_new_verifier(bool by_commit)
+{
+    World *w = nfs_world_new(6);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[4096];
+
+    nfs_world_open_ready(w, "");
+    fill(a, sizeof(a), 0xaa);
+    fill(b, sizeof(b), 0xbb);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, a), ==, 0);
+    memset(d->disk, 0, NFS_DOUBLE_SIZE);
+    d->verf++;
+    if (!by_commit) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 8192, 4096, b), ==, 0);
+    }
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+    g_assert_cmpmem(d->stable, 4096, a, 4096);
+    if (!by_commit) {
+        g_assert_cmpmem(d->stable + 8192, 4096, b, 4096);
+    }
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
+}
+
+static void test_new_verifier(void)
+{
+    check_new_verifier(true);
+    check_new_verifier(false);
+}
+
+/* An old write that is written again must not undo a newer, stable one. */
+static void test_rewrite_keeps_order(void)
+{
+    World *w = nfs_world_new(7);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[512];
+
+    nfs_world_open_ready(w, "");
+    fill(a, sizeof(a), 0xaa);
+    fill(b, sizeof(b), 0xbb);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, a), ==, 0);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, SN_IO_FUA, 512, 512, b), ==, 0);
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->stable[0], ==, 0xaa);
+    g_assert_cmpmem(d->stable + 512, 512, b, 512);
+    g_assert_cmpuint(d->stable[1024], ==, 0xaa);
+    nfs_world_free(w);
+}
+
+/* Data that cannot be written again: the next flush says so, once. */
+static void test_lost_data_is_told(void)
+{
+    World *w = nfs_world_new(8);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+    d->fail_proc = NFS_WRITE;
+    d->fail_count = 1;
+    d->fail_status = 28;        /* NFS3ERR_NOSPC */
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, -ENOSPC);
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+    nfs_world_free(w);
+}
+
+/* More than may be kept: COMMIT in between, or stable at once. */
+static void test_uncommitted_is_bounded(void)
+{
+    World *w = nfs_world_new(9);
+    NfsDouble *d = w->nfs;
+    g_autofree uint8_t *buf = g_malloc0(128 * 1024);
+
+    nfs_world_open_ready(w, "uncommitted=1M");
+    for (unsigned i = 0; i < 32; i++) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, i * 128 * 1024, 128 * 1024,
+                                buf), ==, 0);
+    }
+    g_assert_cmpuint(d->calls[NFS_COMMIT], >=, 3);
+    nfs_world_free(w);
+}
+
+static void test_statuses(void)
+{
+    static const struct {
+        unsigned proc, status;
+        SnIoOp op;
+        int ret;
+    } cases[] = {
+        { NFS_WRITE, 28, SN_IO_WRITE, -ENOSPC },        /* NOSPC */
+        { NFS_WRITE, 69, SN_IO_WRITE, -ENOSPC },        /* DQUOT */
+        { NFS_WRITE, 27, SN_IO_WRITE, -ENOSPC },        /* FBIG */
+        { NFS_WRITE, 30, SN_IO_WRITE, -EROFS },         /* ROFS */
+        { NFS_WRITE, 13, SN_IO_WRITE, -EROFS },         /* ACCES */
+        { NFS_WRITE, 5, SN_IO_WRITE, -EIO },            /* IO */
+        { NFS_READ, 13, SN_IO_READ, -EIO },
+        { NFS_READ, 5, SN_IO_READ, -EIO },
+        { NFS_COMMIT, 28, SN_IO_FLUSH, -ENOSPC },
+        { NFS_READ, 10008, SN_IO_READ, 0 },             /* JUKEBOX */
+        { NFS_WRITE, 10008, SN_IO_WRITE, 0 },
+        { NFS_COMMIT, 10008, SN_IO_FLUSH, 0 },
+        { NFS_READ, 70, SN_IO_READ, 0 },                /* STALE: looked up */
+        { NFS_COMMIT, 70, SN_IO_FLUSH, 0 },             /* anew */
+    };
+    uint8_t buf[512] = { 0 };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        World *w = nfs_world_new(10);
+        bool flush = cases[i].op == SN_IO_FLUSH;
+
+        nfs_world_open_ready(w, "");
+        w->nfs->fail_proc = cases[i].proc;
+        w->nfs->fail_status = cases[i].status;
+        w->nfs->fail_count = 1;
+        g_assert_cmpint(req_run(w, cases[i].op, 0, 0, flush ? 0 : 512,
+                                flush ? NULL : buf), ==, cases[i].ret);
+        g_assert_cmpuint(w->nfs->fail_count, ==, 0);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==,
+                         cases[i].status == 70);
+        nfs_world_free(w);
+    }
+}
+
+/* Opens, and expects @words in what the volume says of it. */
+static void check_error(World *w, const char *url, const char *words)
+{
+    world_open_url(w, url);
+    world_settle(w);
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_CONNECTING);
+    if (!strstr(sn_volume_last_error(w->vol), words)) {
+        g_error("'%s' is not in '%s'", words, sn_volume_last_error(w->vol));
+    }
+    g_clear_pointer(&w->vol, sn_volume_close);
+    world_settle(w);
+}
+
+static void test_set_up_errors(void)
+{
+    World *w = nfs_world_new(11);
+    const char *url = "nfs://server/export/images/disk.img";
+
+    check_error(w, "nfs://server/elsewhere/disk.img",
+                "MNT of /elsewhere is refused (MNT3ERR_ACCES); server exports "
+                "/export, /bad\\nname");
+    check_error(w, "nfs://server/export/images/other.img",
+                "LOOKUP of /export/images/other.img: NFS3ERR_NOENT");
+    w->nfs->type = 2;
+    check_error(w, url, "not a regular file");
+    w->nfs->type = 1;
+    w->nfs->access = 0;
+    check_error(w, url, "must not be read by uid 0, gid 0");
+    w->nfs->access = 0x3f;
+    w->nfs->size = 100;
+    check_error(w, url, "has no 512 bytes");
+    w->nfs->size = NFS_DOUBLE_SIZE;
+    w->nfs->max = 256;
+    check_error(w, url, "takes 256 bytes at most");
+    w->nfs->max = 4096;
+    w->nfs->no_mapper = true;
+    check_error(w, url, "connecting to the MOUNT service: Connection refused");
+    nfs_world_free(w);
+}
+
+static void test_urls(void)
+{
+    static const char *const bad[] = {
+        "nfs:///export/disk.img", "nfs://server", "nfs://server/",
+        "nfs://me@server/a/b", "nfs://server/a/../b", "nfs://server/a/./b",
+        "nfs://server/a?handle=", "nfs://server/a?handle=1",
+        "nfs://server/a?handle=zz", "nfs://server/a?uid=-1",
+        "nfs://server/a?connections=0", "nfs://server/a?connections=17",
+        "nfs://server/a?block-size=1024", "nfs://server/a?size=1000",
+        "nfs://server/a?uncommitted=1K", "nfs://server/a?mountport=0",
+        "nfs://server/a?unknown=1", "nfs://server/a?queue-depth=0",
+    };
+    World *w = nfs_world_new(12);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+
+        g_assert_null(world_try_open(w, bad[i], &err));
+        g_assert_nonnull(err);
+        g_assert_null(strchr(err->message, '\n'));
+    }
+    nfs_world_free(w);
+}
+
+static void test_read_only_and_sizes(void)
+{
+    World *w = nfs_world_new(13);
+
+    w->nfs->access = 1;
+    w->nfs->size = 1000;        /* and half a block */
+    nfs_world_open_ready(w, "");
+    g_assert_true(sn_volume_info(w->vol)->read_only);
+    g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, 512);
+    g_clear_pointer(&w->vol, sn_volume_close);
+    world_settle(w);
+    nfs_world_open_ready(w, "size=1M");
+    g_assert_cmpuint(w->nfs->calls[NFS_SETATTR], ==, 1);
+    g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, 1 << 20);
+    nfs_world_free(w);
+}
+
+static void test_resize_and_truncation(void)
+{
+    World *w = nfs_world_new(14);
+    uint8_t buf[4096];
+
+    nfs_world_open_ready(w, "keep-alive-tmo=5");
+    w->nfs->size = NFS_DOUBLE_SIZE / 2;
+    test_loop_advance(w->loop, 6 * SN_NS_PER_S);
+    g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, NFS_DOUBLE_SIZE / 2);
+    g_assert_cmpuint(w->info_changes, ==, 1);
+    /* A read that meets the end finds it out at once. */
+    w->nfs->size = 2048;
+    g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 4096, buf), ==, -EIO);
+    world_settle(w);
+    g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, 2048);
+    nfs_world_free(w);
+}
+
+static void test_another_file(void)
+{
+    World *w = nfs_world_new(15);
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+    w->nfs->fileid++;
+    w->nfs->calls[NFS_WRITE] = 0;
+    nfs_double_crash(w->nfs);
+    world_settle(w);
+    test_loop_advance(w->loop, 5 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_LOST);
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol), "another file"));
+    g_assert_cmpuint(w->nfs->calls[NFS_WRITE], ==, 0);
+    w->nfs->fileid--;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(w->nfs->stable[0], ==, 1);
+    nfs_world_free(w);
+}
+
+static void test_silence(void)
+{
+    World *w = nfs_world_new(16);
+
+    nfs_world_open_ready(w, "keep-alive-tmo=3");
+    w->nfs->silent = true;
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 7));
+    /* Each step of coming back has its time. */
+    test_loop_advance(w->loop, 20 * SN_NS_PER_S);
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol),
+                            "no answer from server within 15 s"));
+    w->nfs->silent = false;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 30));
+    nfs_world_free(w);
+}
+
+/* Memory of cancelled requests is freed at once; overlapping ones wait. */
+static void test_cancel(void)
+{
+    World *w = nfs_world_new(17);
+    NfsDouble *d = w->nfs;
+    uint8_t a[512], b[512];
+    Req reqs[4] = { 0 };
+
+    nfs_world_open_ready(w, "");
+    fill(a, 512, 0xaa);
+    fill(b, 512, 0xbb);
+    d->hold = true;
+    req_submit(w, &reqs[0], SN_IO_WRITE, 0, 0, 512, a, w->rand);
+    req_submit(w, &reqs[1], SN_IO_READ, 0, 4096, 512, NULL, w->rand);
+    req_submit(w, &reqs[2], SN_IO_FLUSH, 0, 0, 0, NULL, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    for (unsigned i = 0; i < 3; i++) {
+        req_cancel(&reqs[i]);
+    }
+    req_submit(w, &reqs[3], SN_IO_WRITE, 0, 0, 512, b, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    g_assert_true(reqs[3].busy);
+    g_assert_cmpuint(d->held.length, ==, 3);
+    nfs_double_release(d);
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    g_assert_false(reqs[3].busy);
+    g_assert_cmpint(reqs[3].ret, ==, 0);
+    g_assert_cmpmem(d->disk, 512, b, 512);
+    req_clear(&reqs[3]);
+    nfs_world_free(w);
+}
+
+/* Many in flight, answered backwards, with losses in between. */
+static void test_many(void)
+{
+    World *w = nfs_world_new(18);
+    NfsDouble *d = w->nfs;
+    Req reqs[64] = { 0 };
+    uint8_t buf[2048];
+
+    nfs_world_open_ready(w, "connections=4");
+    for (unsigned round = 0; round < 20; round++) {
+        d->hold = true;
+        w->net->grain = g_rand_int_range(w->rand, 1, 3000);
+        for (unsigned i = 0; i < G_N_ELEMENTS(reqs); i++) {
+            fill(buf, sizeof(buf), round * 7 + i);
+            req_submit(w, &reqs[i], SN_IO_WRITE, 0, i * 2048, 2048, buf,
+                       w->rand);
+        }
+        sn_volume_kick(w->vol);
+        world_settle(w);
+        if (round % 4 == 3) {
+            nfs_double_crash(d);
+            d->hold = false;
+            world_settle(w);
+            g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+        } else {
+            nfs_double_release(d);
+        }
+        test_loop_advance(w->loop, SN_NS_PER_S);
+        for (unsigned i = 0; i < G_N_ELEMENTS(reqs); i++) {
+            g_assert_false(reqs[i].busy);
+            g_assert_cmpint(reqs[i].ret, ==, 0);
+            g_assert_cmpuint(d->disk[i * 2048 + 2047], ==,
+                             (uint8_t)(round * 7 + i));
+        }
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(reqs); i++) {
+        req_clear(&reqs[i]);
+    }
+    nfs_world_free(w);
+}
+
+/* ---------------------------------------------------------- wrong answers */
+
+static void more_data(GByteArray *a)
+{
+    /* READ's count of bytes, where 512 follow: far more than there are. */
+    memcpy(a->data + a->len - 512 - 4, "\0\1\0\0", 4);
+}
+
+static void cut_short(GByteArray *a)
+{
+    uint32_t mark;
+
+    g_byte_array_set_size(a, 32);
+    mark = GUINT32_TO_BE(0x80000000 | 28);
+    memcpy(a->data, &mark, 4);
+}
+
+static void huge_mark(GByteArray *a)
+{
+    memset(a->data, 0xff, 4);
+}
+
+static void other_xid(GByteArray *a)
+{
+    a->data[4] ^= 0xff;
+}
+
+static void denied(GByteArray *a)
+{
+    a->data[4 + 8 + 3] = 1;     /* MSG_DENIED */
+}
+
+static void test_wrong_answers(void)
+{
+    static void (*const ways[])(GByteArray *) = {
+        more_data, cut_short, huge_mark, other_xid, denied,
+    };
+    uint8_t buf[512];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(ways); i++) {
+        World *w = nfs_world_new(19);
+
+        nfs_world_open_ready(w, "io-timeout=5");
+        w->nfs->mangle = ways[i];
+        g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 512, buf), ==, 0);
+        g_assert_null(w->nfs->mangle);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+        nfs_world_free(w);
+    }
+}
+
+static GRand *noise;
+
+static void flip_some(GByteArray *a)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        /* Not the record mark: that would be mostly silence. */
+        unsigned at = g_rand_int_range(noise, 4, a->len);
+
+        a->data[at] ^= 1 << g_rand_int_range(noise, 0, 8);
+    }
+}
+
+/* Whatever comes while a session begins, it ends in a message or works. */
+static void test_noise(void)
+{
+    noise = g_rand_new_with_seed(99);
+    for (unsigned i = 0; i < 200; i++) {
+        World *w = nfs_world_new(i);
+        unsigned before = g_rand_int_range(noise, 0, 40);
+
+        nfs_world_open(w, "io-timeout=5");
+        for (unsigned step = 0; step < before; step++) {
+            test_loop_advance(w->loop, 0);
+        }
+        w->nfs->mangle = flip_some;
+        test_loop_advance(w->loop, 20 * SN_NS_PER_S);
+        g_assert_cmpint(sn_volume_state(w->vol), !=, SN_VOLUME_FAILED);
+        nfs_world_free(w);
+    }
+    g_rand_free(noise);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/nfs/bring-up", test_bring_up);
+    g_test_add_func("/nfs/ports-and-handle", test_ports_and_handle);
+    g_test_add_func("/nfs/operations", test_operations);
+    g_test_add_func("/nfs/short", test_short);
+    g_test_add_func("/nfs/restart-loses-nothing", test_restart_loses_nothing);
+    g_test_add_func("/nfs/new-verifier", test_new_verifier);
+    g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
+    g_test_add_func("/nfs/lost-data-is-told", test_lost_data_is_told);
+    g_test_add_func("/nfs/uncommitted-is-bounded",
+                    test_uncommitted_is_bounded);
+    g_test_add_func("/nfs/statuses", test_statuses);
+    g_test_add_func("/nfs/set-up-errors", test_set_up_errors);
+    g_test_add_func("/nfs/urls", test_urls);
+    g_test_add_func("/nfs/read-only-and-sizes", test_read_only_and_sizes);
+    g_test_add_func("/nfs/resize-and-truncation", test_resize_and_truncation);
+    g_test_add_func("/nfs/another-file", test_another_file);
+    g_test_add_func("/nfs/silence", test_silence);
+    g_test_add_func("/nfs/cancel", test_cancel);
+    g_test_add_func("/nfs/many", test_many);
+    g_test_add_func("/nfs/wrong-answers", test_wrong_answers);
+    g_test_add_func("/nfs/noise", test_noise);
+    return g_test_run();
+}
