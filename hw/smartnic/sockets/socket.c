@@ -454,7 +454,7 @@ int sn_socket_take_error(SnSocket *k)
 {
     int err = k->error_told ? 0 : k->error;
 
-    k->error_told = true;
+    k->error_told = k->error;
     return err;
 }
 
