@@ -1,6 +1,7 @@
 # smartnic-storage: everything from a fresh Debian 12 or 13 machine.
 #
-#   make demo     set-up, build, and the main job on real storage
+#   make demo     set-up, build, and the main job on real storage:
+#                 PROTOCOL=nvme-tcp|iscsi|nfs|all
 #   make check    set-up, build, and all tests
 #   make build    set-up for building, and build
 #   make bench    set-up, build, and measure (docs/performance.rst):

@@ -5,6 +5,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 target=10.77.0.1
+# Which node has which namespace, varies with the kernel.
+node_of 1
+disk=/dev/$node block=/sys/block/$node
 
 say "== The guest's view: a PCI card, and an NVMe disk that needs no set-up"
 lspci | grep -E '^00:04' || fail "the card is not on the PCI bus"
@@ -22,6 +25,20 @@ cmp /run/data /mnt/data || fail "the file came back different"
 df -h /mnt
 umount /mnt
 echo "16 MiB written, unmounted, mounted again: the same bytes"
+
+nsid=0
+for protocol in $protocols; do
+    nsid=$((nsid + 1))
+    [ $nsid = 1 ] && continue
+    say "== Namespace $nsid of the same controller: $protocol"
+    node_of $nsid
+    cat /sys/block/$node/wwid
+    mkfs.ext4 -q -F /dev/$node && mount -t ext4 /dev/$node /mnt || fail mkfs
+    cp /run/data /mnt/data && sync && umount /mnt || fail "writing a file"
+    mount -t ext4 /dev/$node /mnt && cmp /run/data /mnt/data || fail compare
+    umount /mnt
+    echo "16 MiB written, unmounted, mounted again: the same bytes"
+done
 
 say "== Network traffic and storage I/O at the same time, on one port"
 iperf3 -c $target -t 6 -f m >/run/iperf 2>&1 &

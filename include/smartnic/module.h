@@ -7,9 +7,9 @@
  * once, in the main thread, when the first volume needs it, and never closed.
  *
  * The plugin exports no symbols. A module gets what it may call from it in a
- * table instead, and links libsmartnic-module.a, which defines the functions
- * of smartnic/backend.h, log.h, secret.h and trace.h that table: the source of a backend
- * is the same whether it is built in, in a module or in a unit test.
+ * table instead, and links libsmartnic-module.a, which defines the functions of
+ * smartnic/backend.h, log.h, secret.h and trace.h on that table: the source of a
+ * backend is the same whether it is built in, in a module or in a unit test.
  * A module's own source defines one symbol more, sn_module:
  *
  *     static const SnBackendOps *const backends[] = { &my_backend, NULL };
