@@ -172,12 +172,13 @@ static void attributes_known(struct rpc_context *rpc, int status, void *data,
     SnNfsConn *c = opaque;
     SnBackend *be = c->be;
     const GETATTR3res *res = data;
-    const fattr3 *attr = &res->GETATTR3res_u.resok.obj_attributes;
+    const fattr3 *attr;
 
     if (!sn_nfs_answered(c, status, "GETATTR") ||
         !good(be, res->status, "GETATTR", ask_attributes)) {
         return;
     }
+    attr = &res->GETATTR3res_u.resok.obj_attributes;
     if (attr->type != NF3REG) {
         sn_nfs_fail(be, false, "%s on %s is not a regular file (type %d)",
                     be->options.path, be->options.host, attr->type);
@@ -218,13 +219,14 @@ static void limits_known(struct rpc_context *rpc, int status, void *data,
     SnNfsConn *c = opaque;
     SnBackend *be = c->be;
     const FSINFO3res *res = data;
-    const FSINFO3resok *ok = &res->FSINFO3res_u.resok;
+    const FSINFO3resok *ok;
     uint32_t block = be->options.block_size, max;
 
     if (!sn_nfs_answered(c, status, "FSINFO") ||
         !good(be, res->status, "FSINFO", ask_limits)) {
         return;
     }
+    ok = &res->FSINFO3res_u.resok;
     max = MIN(MIN(ok->rtmax, ok->wtmax), SN_NFS_MAX_TRANSFER);
     if (max < block) {
         sn_nfs_fail(be, false, "%s takes %u bytes at most in one request",

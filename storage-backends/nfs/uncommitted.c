@@ -158,7 +158,7 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = c->be;
     SnNfsUncommitted *u = &be->unc;
     const WRITE3res *res = data;
-    const WRITE3resok *ok = &res->WRITE3res_u.resok;
+    const WRITE3resok *ok;
     SnNfsVerdict verdict;
     SnNfsData *d;
     int err;
@@ -166,6 +166,7 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
     if (!sn_nfs_answered(c, status, "WRITE")) {
         return;
     }
+    ok = &res->WRITE3res_u.resok;
     u->rewrite_pending = false;
     d = u->rewriting.head->data;
     sn_nfs_arm_step(be);

@@ -119,7 +119,9 @@ static void send_answer(Call *c)
     NfsDouble *d = c->conn->d;
 
     memcpy(c->out->data, &mark, 4);
-    if (d->mangle) {
+    if (d->mangle && d->mangle_skip) {
+        d->mangle_skip--;
+    } else if (d->mangle) {
         void (*mangle)(GByteArray *) = d->mangle;
 
         d->mangle = NULL;

@@ -43,6 +43,7 @@ typedef struct NfsDouble {
     unsigned fail_proc, fail_count, fail_status;
     /* The next answer, with its record mark, is changed by: */
     void (*mangle)(GByteArray *answer);
+    unsigned mangle_skip;       /* so many answers later */
 
     /* What was seen. */
     unsigned calls[NFS_PROCS];

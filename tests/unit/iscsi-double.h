@@ -1,0 +1,64 @@
+/*
+ * An iSCSI target in memory: one portal, one target, one logical unit (RFC 7143,
+ * SPC-5, SBC-4), and as unwilling or wrong as a test wants.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef ISCSI_DOUBLE_H
+#define ISCSI_DOUBLE_H
+
+#include "world.h"
+
+#define ISCSI_DOUBLE_SIZE (4u << 20)
+#define ISCSI_DOUBLE_TARGET "iqn.2026-11.test:disk"
+
+typedef struct IscsiDouble {
+    MemoryNet *net;
+    uint8_t *disk;
+    uint64_t size;
+    uint32_t block_size;
+    bool read_only;
+    uint8_t device_type;        /* and peripheral qualifier: of INQUIRY */
+    unsigned window;            /* commands that it takes at once */
+    unsigned login_status;      /* class and detail; 0: fine */
+    const char *redirect;       /* with status 0x0101: to there, once */
+    bool hold;                  /* commands wait for release */
+    bool silent;                /* no answer at all */
+
+    /*
+     * The next @fail_count commands with operation code @fail_op end with
+     * @fail_status, and with sense when that is CHECK CONDITION (2).
+     */
+    unsigned fail_op, fail_count, fail_status;
+    uint8_t key;
+    uint16_t ascq;
+    /* A unit attention that the next command but INQUIRY is told; 0: none. */
+    uint16_t attention;
+    void (*mangle)(GByteArray *pdu);    /* changes the next PDU */
+    unsigned mangle_skip;       /* so many PDUs later */
+
+    /* What was seen. */
+    unsigned calls[256];        /* by operation code */
+    unsigned logins, connections, nops, data_outs;
+    uint8_t isid[6];
+    char *keys;                 /* of the last login: "A=b C=d " */
+    uint8_t cdb[16];            /* the last one */
+
+    GQueue held;
+    GList *conns;
+} IscsiDouble;
+
+IscsiDouble *iscsi_double_new(SnLoop *loop, uint32_t seed);
+void iscsi_double_free(IscsiDouble *d);
+/* Answers what is held, the last command first. */
+void iscsi_double_release(IscsiDouble *d);
+
+/* A world with this far side. */
+World *iscsi_world_new(uint32_t seed);
+/* Opens iscsi://portal/TARGET/1 with @params. */
+void iscsi_world_open(World *w, const char *params);
+void iscsi_world_open_ready(World *w, const char *params);
+void iscsi_world_free(World *w);
+
+#endif
