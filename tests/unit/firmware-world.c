@@ -570,12 +570,18 @@ static const SnStreamEvents user_events = {
 
 User *user_new(Node *n, const char *host, uint16_t port)
 {
+    return user_new_flags(n, host, port, 0);
+}
+
+User *user_new_flags(Node *n, const char *host, uint16_t port, unsigned flags)
+{
     User *u = g_new0(User, 1);
 
     u->rx = g_byte_array_new();
     u->greedy = true;
     u->in_call = true;
-    u->s = sn_net_connect(sn_fw_net(n->fw), host, port, 0, &user_events, u);
+    u->s = sn_net_connect(sn_fw_net(n->fw), host, port, flags, &user_events,
+                          u);
     u->in_call = false;
     return u;
 }

@@ -130,6 +130,8 @@ Server *server_new(Node *node, uint16_t port, ServeMode mode);
 void server_free(Server *s);
 void server_pump(Server *s);
 User *user_new(Node *n, const char *host, uint16_t port);
+/* @flags: SN_NET_*. */
+User *user_new_flags(Node *n, const char *host, uint16_t port, unsigned flags);
 void user_free(User *u);
 void user_close(User *u);
 void user_read(User *u);

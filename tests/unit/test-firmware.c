@@ -237,6 +237,31 @@ static void test_close_unresolved(void)
 
 /* ---- how connections end ---- */
 
+/* From where servers trust the user's id; else from the dynamic ports. */
+static void test_reserved_port(void)
+{
+    World *w = world_new(1);
+
+    for (unsigned i = 0; i < 20; i++) {
+        Server *srv = server_new(&w->server, 4420, SERVE_ECHO);
+        User *u = user_new_flags(&w->client, "192.0.2.2", 4420,
+                                 i % 2 ? SN_NET_RESERVED_PORT : 0);
+
+        run_until(w, is_connected, u, SEC);
+        test_loop_advance(w->loop, 10 * MS);    /* the last ACK */
+        g_assert_nonnull(srv->pcb);
+        if (i % 2) {
+            g_assert_cmpuint(srv->pcb->remote_port, >=, 512);
+            g_assert_cmpuint(srv->pcb->remote_port, <, 1024);
+        } else {
+            g_assert_cmpuint(srv->pcb->remote_port, >=, 49152);
+        }
+        user_free(u);
+        server_free(srv);
+    }
+    world_free(w);
+}
+
 static void test_refused(void)
 {
     World *w = world_new(1);
@@ -683,6 +708,7 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware/detach-adjacent", test_detach_adjacent);
     g_test_add_func("/firmware/close", test_close);
     g_test_add_func("/firmware/close-unresolved", test_close_unresolved);
+    g_test_add_func("/firmware/reserved-port", test_reserved_port);
     g_test_add_func("/firmware/refused", test_refused);
     g_test_add_func("/firmware/unreachable", test_unreachable);
     g_test_add_func("/firmware/reset", test_reset);
