@@ -27,7 +27,7 @@ build_packages=(
     'qemu-system-x86>=1:10.0'
 )
 test_packages=(
-    cpio kmod e2fsprogs iproute2 tcpdump patch mtools
+    cpio kmod e2fsprogs iproute2 tcpdump patch mtools syslinux syslinux-common
 )
 
 # Version of the installed QEMU as Debian numbers its sources, like 10.0.2+ds

@@ -85,69 +85,108 @@ class SeaBiosVirtioBlk(SeaBios):
 PARTITION = 1 << 20             # where it begins, in bytes
 DISK_SIZE = 160 << 20
 
+OPTIONS = "console=ttyS0 quiet mitigations=off sn.role=guest"
+
 # The entry that systemd-boot starts by itself
-ENTRY = """title Linux
+ENTRY = f"""title Linux
 linux /vmlinuz
 initrd /initramfs
-options console=ttyS0 quiet mitigations=off sn.role=guest
+options {OPTIONS}
+"""
+
+SYSLINUX_MBR = "/usr/lib/syslinux/mbr/mbr.bin"
+SYSLINUX_CONFIG = f"""serial 0
+default linux
+label linux
+linux /vmlinuz
+initrd /initramfs
+append {OPTIONS}
 """
 
 
-def mbr():
-    """One partition, the EFI system partition (UEFI 2.10 section 5.2.2)."""
-    entry = struct.pack("<B3xB3xII", 0, 0xef, PARTITION // 512,
-                        (DISK_SIZE - PARTITION) // 512)
-    return bytes(446) + entry + bytes(48) + b"\x55\xaa"
+def mbr(code=b"", active=False, kind=0xef):
+    """One partition: of FAT, or the EFI system partition (UEFI 2.10 section
+    5.2.2)."""
+    entry = struct.pack("<B3xB3xII", 0x80 if active else 0, kind,
+                        PARTITION // 512, (DISK_SIZE - PARTITION) // 512)
+    return code[:440].ljust(446, b"\0") + entry + bytes(48) + b"\x55\xaa"
 
 
-@unittest.skipUnless(shutil.which("mformat"), "mtools is not installed")
-class Uefi(NativeCardTest):
+class BootDisk(NativeCardTest):
     """A boot loader, a kernel and its initramfs, all from the namespace."""
 
-    def make_disk(self):
+    def make_disk(self, boot_record, folders, files):
+        """@files: text or path of a file -> name on the partition."""
         path = self.bed.path("disk")
         with open(path, "wb") as f:
-            f.write(mbr())
+            f.write(boot_record)
             f.truncate(DISK_SIZE)
-        with open(self.bed.path("entry"), "w") as f:
-            f.write(ENTRY)
         at = ["-i", f"{path}@@{PARTITION}"]
         subprocess.run(["mformat", *at, "-T",
                         str((DISK_SIZE - PARTITION) // 512), "::"], check=True)
-        subprocess.run(["mmd", *at, "::/EFI", "::/EFI/BOOT", "::/loader",
-                        "::/loader/entries"], check=True)
-        for source, to in ((os.path.join(EFI, "bootx64.efi"),
-                            "EFI/BOOT/BOOTX64.EFI"),
-                           (self.bed.path("entry"),
-                            "loader/entries/linux.conf"),
-                           (KERNEL, "vmlinuz"), (INITRAMFS, "initramfs")):
+        for folder in folders:
+            subprocess.run(["mmd", *at, "::/" + folder], check=True)
+        for source, to in (*files, (KERNEL, "vmlinuz"),
+                           (INITRAMFS, "initramfs")):
+            if "\n" in source:
+                with open(self.bed.path("text"), "w") as f:
+                    f.write(source)
+                source = self.bed.path("text")
             subprocess.run(["mcopy", *at, source, "::/" + to], check=True)
         return path
 
-    def test_boot(self):
-        target = self.target(f"1,size={DISK_SIZE >> 20}M,"
-                             f"file={self.make_disk()}")
-        job = self.bed.path("job")
-        with open(job, "w") as f:
-            f.write(JOB_HELPERS + """
+    def check_boot(self, disk, args, job):
+        target = self.target(f"1,size={DISK_SIZE >> 20}M,file={disk}")
+        path = self.bed.path("job")
+        with open(path, "w") as f:
+            f.write(JOB_HELPERS + f"""
 disk=/dev/nvme0n1
-[ -d /sys/firmware/efi ] || fail "not booted by UEFI"
-wait_for ${disk}p1 || poweroff -f
+wait_for ${{disk}}p1 || poweroff -f
+{job}
 dd if=$disk of=/dev/null bs=1M iflag=direct 2>/dev/null || fail read
 say OK
 """)
-        args = [f"if=pflash,unit=0,format=raw,readonly=on,"
-                f"file={EFI}/OVMF_CODE_4M.fd",
-                f"if=pflash,unit=1,format=raw,snapshot=on,"
-                f"file={EFI}/OVMF_VARS_4M.fd"]
         guest = self.bed.add(Machine(
-            "guest", [word for drive in args for word in ("-drive", drive)] +
-            ["-smp", "1,maxcpus=2", "-fw_cfg",
-             f"name=opt/org.smartnic/job,file={job}"] +
-            self.bed.card_args(volume=target.url(), netdev="user,id=n0",
-                               ip="dhcp", card=",bootindex=1"),
+            "guest", [*args, "-smp", "1,maxcpus=2", "-fw_cfg",
+                      f"name=opt/org.smartnic/job,file={path}",
+                      *self.bed.card_args(volume=target.url(),
+                                          netdev="user,id=n0", ip="dhcp",
+                                          card=",bootindex=1")],
             self.bed.folder))
         self.finish(guest)
+
+
+@unittest.skipUnless(shutil.which("mformat"), "mtools is not installed")
+class Uefi(BootDisk):
+
+    def test_boot(self):
+        disk = self.make_disk(
+            mbr(), ("EFI", "EFI/BOOT", "loader", "loader/entries"),
+            ((os.path.join(EFI, "bootx64.efi"), "EFI/BOOT/BOOTX64.EFI"),
+             (ENTRY, "loader/entries/linux.conf")))
+        drives = [f"if=pflash,unit=0,format=raw,readonly=on,"
+                  f"file={EFI}/OVMF_CODE_4M.fd",
+                  f"if=pflash,unit=1,format=raw,snapshot=on,"
+                  f"file={EFI}/OVMF_VARS_4M.fd"]
+        self.check_boot(
+            disk, [word for drive in drives for word in ("-drive", drive)],
+            '[ -d /sys/firmware/efi ] || fail "not booted by UEFI"')
+
+
+@unittest.skipUnless(shutil.which("syslinux") and os.path.exists(SYSLINUX_MBR),
+                     "syslinux is not installed")
+class Bios(BootDisk):
+    """SeaBIOS, and what SYSLINUX reads with its INT 13h."""
+
+    def test_boot(self):
+        with open(SYSLINUX_MBR, "rb") as f:
+            boot_record = mbr(f.read(), active=True, kind=0x0c)
+        disk = self.make_disk(boot_record, (),
+                              ((SYSLINUX_CONFIG, "syslinux.cfg"),))
+        subprocess.run(["syslinux", "--offset", str(PARTITION), "--install",
+                        disk], check=True)
+        self.check_boot(
+            disk, [], '[ ! -d /sys/firmware/efi ] || fail "not by the BIOS"')
 
 
 if __name__ == "__main__":
