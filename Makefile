@@ -5,7 +5,7 @@
 #   make check    set-up, build, and all tests
 #   make build    set-up for building, and build
 #   make bench    set-up, build, and measure (docs/performance.rst):
-#                 BENCH="null tcp fio fio-null" RUNS=3 TIME=0.5
+#                 BENCH="null tcp fio fio-null iscsi nfs" RUNS=3 TIME=0.5
 #                 NET=auto OUT=folder
 #   make soak     set-up, build, and faults under load: FAULTS=1000, SEED=n
 #   make fuzz     set-up, build with clang, and fuzz: TIME=60 (seconds each),
@@ -63,6 +63,7 @@ check-guest: setup-all test-programs
 	$(MESON_TEST) --suite guest
 
 bench: setup-all build
+	@scripts/bench-peers.sh
 	@ninja -C $(BUILD) bench-programs
 	@SMARTNIC_PLUGIN=$(BUILD)/smartnic.so \
 	 BARE_GUEST=$(BUILD)/bench/bare/bare-guest.elf \

@@ -46,6 +46,7 @@ def card_null(lab, function):
 class Bare:
     """Runs of the bare guest; a variant is (words for it, arguments)."""
     serves = False              # whether the target works for it
+    cases = CASES
 
     def why_not(self, lab):
         """A reason why it cannot run, or None."""
@@ -65,7 +66,7 @@ class Bare:
     def run(self, lab, variant, how, number):
         """Boots once and measures every case; yields samples."""
         words, args = how
-        cases = lab.wanted(CASES)
+        cases = lab.wanted(self.cases)
         with self.boot(lab, words, args, int(lab.seconds * 1000),
                        cases) as machine:
             vcpus = host.vcpu_threads(machine)

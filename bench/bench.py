@@ -21,13 +21,14 @@ import fio_bench
 import host
 import machine
 import netdevs
+import peers_bench
 from bed import Bed
 from native_target import PROGRAM, NativeTarget
 from results import Results
 
 BENCHES = {bench.name: bench for bench in (
     bare_bench.Null(), bare_bench.Tcp(), fio_bench.Initiator(),
-    fio_bench.Null())}
+    fio_bench.Null(), peers_bench.Iscsi(), peers_bench.Nfs())}
 
 
 class Lab:
@@ -39,6 +40,7 @@ class Lab:
         self.pinning = host.Pinning(options.pin)
         self.clock = []         # the guest's time by the host's, per case
         self.target = None
+        self._ends = []
         self.wire = netdevs.open_netdev(options.net, self.pinning)
         self.bed = Bed()
         if not os.access(PROGRAM, os.X_OK):
@@ -67,7 +69,13 @@ class Lab:
         """Remembers how the guest's clock went against the host's."""
         self.clock.append(guest / by_host)
 
+    def at_end(self, function):
+        """Calls it when the session is over."""
+        self._ends.append(function)
+
     def close(self):
+        for function in self._ends:
+            function()
         if self.target:
             self.target.close()
         self.bed.close()

@@ -1,0 +1,70 @@
+#!/bin/bash
+# servers.sh iscsi|nfs ROOT FOLDER ADDRESS: a server with a disk of 256 MiB in
+# RAM, until its standard input ends. Says "ready". The iSCSI one is tgt, with
+# LUN 1; the NFS one nfs-ganesha, with /export/disk.img, in a mount namespace of
+# its own (unshare -m) and a network namespace that has no port mapper yet.
+#
+# Copyright (c) 2026 the smartnic-storage authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+set -euo pipefail
+what=$1 root=$2 folder=$3 address=$4
+export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu:$root/usr/lib/ganesha
+trap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT
+
+# wait_port PORT
+wait_port() {
+    for _ in {1..200}; do
+        (: >"/dev/tcp/$address/$1") 2>/dev/null && return 0
+        sleep 0.05
+    done
+    echo "nobody listens at port $1" >&2
+    exit 1
+}
+
+iscsi() {
+    export TGT_IPC_SOCKET=$folder/tgt.sock
+    adm() { "$root/usr/sbin/tgtadm" --lld iscsi "$@"; }
+    truncate -s 256M "$folder/disk"
+    "$root/usr/sbin/tgtd" -f -t 1 --iscsi "portal=$address:3260" \
+        >"$folder/log" 2>&1 &
+    wait_port 3260
+    adm --mode target --op new --tid 1 --targetname "$IQN"
+    adm --mode logicalunit --op new --tid 1 --lun 1 \
+        --backing-store "$folder/disk"
+    adm --mode target --op bind --tid 1 --initiator-address ALL
+}
+
+nfs() {
+    mount -t tmpfs tmpfs /run
+    mkdir -p /run/rpcbind /run/ganesha "$folder/recovery"
+    { cat /etc/passwd; echo '_rpc:x:106:65534::/run/rpcbind:/bin/false'; } \
+        >"$folder/passwd"
+    mount --bind "$folder/passwd" /etc/passwd
+    # QEMU and the card name the same path.
+    mount -t tmpfs tmpfs /mnt
+    truncate -s 256M /mnt/disk.img
+    chmod 666 /mnt/disk.img
+    local rpcbind=$root/sbin/rpcbind
+    [ -x "$rpcbind" ] || rpcbind=$root/usr/sbin/rpcbind
+    "$rpcbind" -w -f >"$folder/rpcbind.log" 2>&1 &
+    wait_port 111
+    cat >"$folder/conf" <<END
+NFS_CORE_PARAM { NFS_Port = 2049; MNT_Port = 20048; Protocols = 3;
+  Enable_NLM = false; Enable_RQUOTA = false;
+  Plugins_Dir = "$root/usr/lib/x86_64-linux-gnu/ganesha"; }
+NFSv4 { Graceless = true; RecoveryBackend = fs;
+  RecoveryRoot = "$folder/recovery"; Only_Numeric_Owners = true; }
+DIRECTORY_SERVICES { DomainName = bench; }
+EXPORT { Export_Id = 1; Path = "/mnt"; Pseudo = "/mnt"; Access_Type = RW;
+  Squash = No_Root_Squash; Protocols = 3; Transports = TCP; SecType = sys;
+  PrivilegedPort = false; FSAL { Name = VFS; } }
+END
+    "$root/usr/bin/ganesha.nfsd" -F -f "$folder/conf" -L "$folder/log" \
+        -p "$folder/pid" >/dev/null 2>&1 &
+    wait_port 2049
+    wait_port 20048
+}
+
+"$what"
+echo ready
+cat >/dev/null
