@@ -1,5 +1,6 @@
 #!/bin/sh
-# exports-test.sh PLUGIN QEMU: what the plugin gives and takes as an object.
+# exports-test.sh PLUGIN QEMU: what the plugin, and the modules beside it, give
+# and take as objects.
 #
 # QEMU exports some 24,000 names. One more from us that is among them would be
 # bound to QEMU's, and one that we need and nobody has is a NULL pointer, since
@@ -40,6 +41,20 @@ if comm -23 "$tmp/needs" "$tmp/given" | grep .; then
     echo "neither QEMU nor a library of the plugin has these"
     status=1
 fi
+
+# A module gives its one entry, and socket calls that the C library has, too.
+libc=$(ldd "$plugin" | awk '$1 == "libc.so.6" {print $3}')
+names "$libc" --defined-only >"$tmp/libc"
+for module in "$(dirname "$plugin")"/smartnic-*.so; do
+    names "$module" --defined-only >"$tmp/exports"
+    grep -qx smartnic_module_init "$tmp/exports" ||
+        { echo "$module has no smartnic_module_init"; status=1; }
+    if grep -vx smartnic_module_init "$tmp/exports" |
+        comm -23 - "$tmp/libc" | grep .; then
+        echo "$module must not export these"
+        status=1
+    fi
+done
 
 # Text relocations or an executable stack would be refused by some systems.
 if readelf -dW "$plugin" | grep -q TEXTREL; then
