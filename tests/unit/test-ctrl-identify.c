@@ -180,7 +180,7 @@ static void test_ns(void)
     g_assert_cmpuint(id.nsze, ==, 32768);
     g_assert_cmpuint(id.ncap, ==, 32768);
     g_assert_cmpuint(id.nuse, ==, 32768);
-    g_assert_cmphex(id.nsfeat, ==, NVME_NS_FEAT_IO_OPT);
+    g_assert_cmphex(id.nsfeat, ==, 0x10);
     g_assert_cmpuint(id.nlbaf, ==, 0);
     g_assert_cmpuint(id.flbas, ==, 0);
     g_assert_cmpuint(id.npwg, ==, 7);

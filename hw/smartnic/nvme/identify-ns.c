@@ -10,12 +10,18 @@
 #include <string.h>
 
 /*
+ * NPWG, NPWA, NPDG, NPDA and NOWS are valid: one bit in NVMe 1.4. (Headers of
+ * NVMe 2.1 have two for it, the second of which is reserved here.)
+ */
+#define NSFEAT_OPTPERF (1 << 4)
+
+/*
  * DULBE would need the far side to be told by each guest, and again after each
  * reconnect: it is not offered (feature 05h).
  */
 #define NSFEAT_KEPT \
     (NVME_NS_FEAT_THIN | NVME_NS_FEAT_NATOMIC | NVME_NS_FEAT_ID_REUSE | \
-     NVME_NS_FEAT_IO_OPT)
+     NSFEAT_OPTPERF)
 
 static void copy_far(const SnVolumeNvme *far, struct nvme_id_ns *id)
 {
@@ -53,7 +59,7 @@ static void derive(const SnVolumeInfo *info, struct nvme_id_ns *id)
 {
     uint32_t bs = info->block_size;
 
-    id->nsfeat = NVME_NS_FEAT_IO_OPT;
+    id->nsfeat = NSFEAT_OPTPERF;
     id->npwg = id->npwa = blocks_less_one(info->phys_block_size, bs);
     id->npdg = id->npda = blocks_less_one(info->discard_granularity, bs);
     /* A multiple of NPWG, so no less than that when it is not known. */
