@@ -19,7 +19,7 @@ IQN = "iqn.2026-11.org.smartnic:vol0"
 
 
 class Peers(Bare):
-    """@url: of the disk, with {} for the server's address."""
+    """@url: of the disk. @address: of its server."""
     cases = [f"{kind}:{depth}" for kind in ("read:4096", "write:4096",
                                             "read:131072")
              for depth in (1, 32)]
@@ -44,7 +44,7 @@ class Peers(Bare):
         self._server = subprocess.Popen(
             [*lab.wire.wrapper, "unshare", "-m",
              os.path.join(HERE, "servers.sh"), self.name, ROOT, self._folder,
-             lab.wire.listen],
+             self.address + "/24"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "IQN": IQN})
         if self._server.stdout.readline() != b"ready\n":
@@ -64,13 +64,12 @@ class Peers(Bare):
 
     def card(self, lab, function):
         return lab.bed.card_args(
-            self.url.format(lab.wire.target_address), netdev=lab.wire.netdev,
+            self.url, netdev=lab.wire.netdev,
             ip=lab.wire.card_ip, card=f",function={function}")
 
     def qemu(self, lab, options="", *more):
-        url = self.url.format(lab.wire.listen)
         return [*more, "-drive",
-                f"file={url},format=raw,if=none,id=disk,cache=none",
+                f"file={self.url},format=raw,if=none,id=disk,cache=none",
                 "-device", "virtio-blk-pci,drive=disk,disable-legacy=on,"
                 "num-queues=1,queue-size=256" + options]
 
@@ -88,10 +87,12 @@ class Peers(Bare):
 class Iscsi(Peers):
     """Against block-iscsi, on tgt."""
     name = "iscsi"
-    url = f"iscsi://{{}}/{IQN}/1"
+    address = "10.77.0.5"
+    url = f"iscsi://{address}/{IQN}/1"
 
 
 class Nfs(Peers):
     """Against block-nfs, on nfs-ganesha."""
     name = "nfs"
-    url = "nfs://{}/mnt/disk.img"
+    address = "10.77.0.6"
+    url = f"nfs://{address}/mnt/disk.img"

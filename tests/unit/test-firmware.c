@@ -656,49 +656,6 @@ static void test_retransmit_ceiling(void)
     world_free(w);
 }
 
-/* One ACK answers a batch, and request/response pays no pure ACKs. */
-static void test_acks(void)
-{
-    World *w = world_new(11);
-    Server *srv = server_new(&w->server, 4420, SERVE_ECHO);
-    User *u = user_new(&w->client, "192.0.2.2", 4420);
-    GByteArray *sum = g_byte_array_new();
-    unsigned sent;
-
-    run_until(w, is_connected, u, SEC);
-    test_loop_advance(w->loop, 100 * MS);
-    sent = w->client.sent;
-    for (int i = 0; i < 50; i++) {
-        Amount back = { u->rx, 100 * (i + 1) };
-        Write *wr = user_write(w, u, 100, sum);
-
-        user_push(u);
-        run_until(w, has_amount, &back, 5 * MS);
-        test_loop_run_bhs(w->loop);
-        g_assert_true(wr->done);
-        g_free(wr);
-    }
-    g_assert_cmpuint(w->client.sent - sent, <=, 52);
-
-    /* 90 segments arrive in one batch or few. */
-    test_loop_advance(w->loop, 100 * MS);
-    sent = w->client.sent;
-    srv->mode = SERVE_SOURCE;
-    sn_fw_enter();
-    srv->pcb->cwnd = 1 << 20;
-    fill_random(w, srv->out, srv->out->len + 90 * 1460);
-    server_pump(srv);
-    tcp_output(srv->pcb);
-    sn_fw_leave();
-    test_loop_advance(w->loop, 5 * MS);
-    g_assert_cmpuint(u->rx->len, ==, 5000 + 90 * 1460);
-    g_assert_cmpuint(w->client.sent - sent, <=, 4);
-    user_free(u);
-    g_byte_array_unref(sum);
-    server_free(srv);
-    world_free(w);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -721,6 +678,5 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware/idle", test_idle);
     g_test_add_func("/firmware/retransmit", test_retransmit);
     g_test_add_func("/firmware/retransmit-ceiling", test_retransmit_ceiling);
-    g_test_add_func("/firmware/acks", test_acks);
     return g_test_run();
 }

@@ -178,6 +178,7 @@ SnFirmware *sn_fw_new(const SnFirmwareConfig *config, GError **err)
     sn_fw_rx_init(&fw->rx);
     g_queue_init(&fw->ready);
     fw->bh = fw->loop->bh_new(fw->loop, run, fw);
+    fw->ack_timer = fw->loop->timer_new(fw->loop, sn_fw_streams_ack, fw);
     fw->next = sn_fw_list;
     sn_fw_list = fw;
     sn_fw_clock_attach(fw);
@@ -206,6 +207,7 @@ void sn_fw_free(SnFirmware *fw)
     sn_fw_leave();
     sn_fw_clock_detach(fw);
     fw->loop->bh_free(fw->bh);
+    fw->loop->timer_free(fw->ack_timer);
     sn_fw_rx_destroy(&fw->rx);
     g_free(fw->id);
     g_free(fw);

@@ -64,7 +64,9 @@ struct FwStream {
     /* Received and not consumed: pbufs linked by next; tot_len is unused. */
     struct pbuf *rx_head, *rx_tail;
     size_t rx_consumed;         /* bytes TCP was not told about yet */
-    bool ack_owed;              /* an ACK goes out with the next output */
+    bool ack_owed;              /* an ACK is due at the next output */
+    bool rx_pushed;             /* the last segment had PSH */
+    uint32_t rx_unacked;        /* bytes received since the last ACK */
 
     /*
      * Writes that are not acknowledged, in order. Positions count bytes
@@ -102,6 +104,8 @@ void sn_fw_stream_adopt(FwStream *s, struct tcp_pcb *pcb);
 
 /* stream.c: for the card. */
 void sn_fw_streams_deliver(SnFirmware *fw);
+/* Sends the ACKs that have waited for data to go with. A timer's callback. */
+void sn_fw_streams_ack(void *opaque);
 /* Tries again what could not be done for want of addresses or memory. */
 void sn_fw_streams_retry(SnFirmware *fw);
 /* After every run of TCP's timers, which may have decided on repetitions. */

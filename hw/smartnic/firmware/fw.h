@@ -53,6 +53,8 @@ struct SnFirmware {
     FwStream *streams;          /* all, doubly linked */
     GQueue ready;               /* FwStream.ready_link, in order */
     FwStream *current;          /* its callbacks run; NULL when it closed */
+    SnTimer *ack_timer;         /* for ACKs that wait for data to go with */
+    bool ack_timer_set;
 };
 
 /* firmware.c: all cards of the process. */

@@ -33,6 +33,16 @@ enum { MERGE_FROM = RX_POOL_MAX / 4 };
  */
 enum { MSS_MIN = 536 };
 
+/*
+ * An ACK waits that long for data to go with, if the peer has nothing more to
+ * say for now (PSH) and not more than so many bytes have come in: a guest that
+ * gets a small answer asks for more at once, and the ACK would be a frame of
+ * its own just before the request. (RFC 9293 section 3.8.6.3 allows 500 ms and
+ * recommends an ACK for every second full segment, for the sake of peers that
+ * wait for one; these have more to say.)
+ */
+enum { ACK_WAIT_NS = SN_NS_PER_MS, ACK_WAIT_BYTES = 8192 };
+
 static const char *const state_names[] = {
     [FW_STREAM_WAITING] = "waiting",
     [FW_STREAM_RESOLVING] = "resolving",
@@ -111,6 +121,8 @@ static err_t on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
     if (p->tot_len > pcb->mss) {
         s->ack_owed = true;
     }
+    s->rx_unacked += p->tot_len;
+    s->rx_pushed = p->flags & PBUF_FLAG_PUSH;
     rx_append(s, p);
     sn_fw_stream_raise(s, s->state == FW_STREAM_OPEN ? FW_EV_READABLE : 0);
     return ERR_OK;
@@ -160,7 +172,8 @@ void sn_fw_stream_adopt(FwStream *s, struct tcp_pcb *pcb)
 /*
  * lwIP acknowledges every second segment at once. Within a batch that would
  * be an ACK each, just before one that covers them all: the second segment is
- * made to look like the first, and output() sends one ACK for the batch.
+ * made to look like the first, and output() decides about one ACK for the
+ * batch.
  */
 err_t sn_fw_tcp_inpacket(struct tcp_pcb *pcb)
 {
@@ -174,10 +187,47 @@ err_t sn_fw_tcp_inpacket(struct tcp_pcb *pcb)
         tcp_clear_flags(pcb, TF_ACK_DELAY);
         s->ack_owed = true;
         sn_fw_stream_raise(s, 0);
-    } else if (pcb->unsent) {
+        return ERR_OK;
+    }
+    if (!s->ack_owed) {
+        s->rx_unacked = 0;              /* something sent has told the peer */
+    }
+    if (pcb->unsent) {
         sn_fw_stream_raise(s, 0);       /* the window may have changed */
     }
     return ERR_OK;
+}
+
+static void ack(FwStream *s)
+{
+    SnFirmware *fw = s->fw;
+
+    s->ack_owed = false;
+    if (!s->rx_pushed || s->rx_unacked > ACK_WAIT_BYTES) {
+        tcp_ack_now(s->pcb);
+        return;
+    }
+    /* Whatever is sent clears it. */
+    tcp_set_flags(s->pcb, TF_ACK_DELAY);
+    if (!fw->ack_timer_set) {
+        fw->ack_timer_set = true;
+        sn_timer_arm_in(fw->loop, fw->ack_timer, ACK_WAIT_NS);
+    }
+}
+
+void sn_fw_streams_ack(void *opaque)
+{
+    SnFirmware *fw = opaque;
+
+    fw->ack_timer_set = false;
+    sn_fw_enter();
+    for (FwStream *s = fw->streams; s; s = s->next) {
+        if (s->pcb && (s->pcb->flags & TF_ACK_DELAY)) {
+            tcp_ack_now(s->pcb);
+            tcp_output(s->pcb);
+        }
+    }
+    sn_fw_leave();
 }
 
 static void tell_consumed(FwStream *s)
@@ -200,8 +250,7 @@ static void output(FwStream *s)
     tell_consumed(s);
     sn_fw_stream_fill(s);
     if (s->ack_owed) {
-        s->ack_owed = false;
-        tcp_ack_now(s->pcb);
+        ack(s);
     }
     tcp_output(s->pcb);
     sn_fw_stream_unstick(s);
