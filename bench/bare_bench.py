@@ -45,7 +45,6 @@ def card_null(lab, function):
 
 class Bare:
     """Runs of the bare guest; a variant is (words for it, arguments)."""
-    serves = False              # whether the target works for it
     cases = CASES
 
     def why_not(self, lab):
@@ -56,6 +55,10 @@ class Bare:
 
     def prepare(self, lab):
         """What has to be done once."""
+
+    def server_pid(self, lab):
+        """The process that serves it, if one does."""
+        return None
 
     @staticmethod
     def boot(lab, words, args, ms, cases):
@@ -82,7 +85,8 @@ class Bare:
 
     def _measure(self, lab, machine, vcpus, case, variant, number):
         machine.wait_for(f"^@@ BEGIN {case}$")
-        cpu = host.CpuTime(machine, vcpus, lab.target_pid())
+        server = self.server_pid(lab)
+        cpu = host.CpuTime(machine, vcpus, server)
         start = time.monotonic()
         machine.write("x")
         end = machine.wait_for(r"^@@ END requests=(\d+) us=(\d+)$")
@@ -95,7 +99,7 @@ class Bare:
                       iops=count / us * 1e6,
                       latency=us * int(case.rsplit(":", 1)[1]) / count,
                       device_cpu=device / count, vcpu=vcpu / count,
-                      target_cpu=target / count if self.serves else None)
+                      target_cpu=target / count if server else None)
 
 
 class Null(Bare):
@@ -122,11 +126,13 @@ class Null(Bare):
 class Tcp(Bare):
     """The card's functions over NVMe/TCP."""
     name = "tcp"
-    serves = True
 
     def why_not(self, lab):
         return super().why_not(lab) or (
             None if lab.target else "there is no target")
+
+    def server_pid(self, lab):
+        return lab.target_pid()
 
     def prepare(self, lab):
         """Fills the target's disk: pages that were never written are all

@@ -26,6 +26,7 @@ class Peers(Bare):
 
     def __init__(self):
         self._server = None
+        self._pid = None
         self._folder = None
 
     def why_not(self, lab):
@@ -47,13 +48,18 @@ class Peers(Bare):
              self.address + "/24"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "IQN": IQN})
-        if self._server.stdout.readline() != b"ready\n":
+        told = self._server.stdout.readline().split()
+        if len(told) != 2:
             raise RuntimeError(f"no {self.name} server")
+        self._pid = int(told[1])
         with self.boot(lab, "", self.card(lab, "virtio-blk"), 1000,
                        ["write:131072:16"]) as machine:
             machine.wait_for("^@@ BEGIN")
             machine.write("xx")
             machine.wait_for("^@@ DONE")
+
+    def server_pid(self, lab):
+        return self._pid
 
     def close(self):
         if self._server:

@@ -1,17 +1,18 @@
 #!/bin/bash
 # servers.sh iscsi|nfs ROOT FOLDER ADDRESS/BITS: a server with a disk of 256 MiB
-# in RAM, until its standard input ends. Says "ready". The iSCSI one is tgt, with
-# LUN 1; the NFS one nfs-ganesha, with /mnt/disk.img. To be run in a mount
-# namespace of its own (unshare -m). The server is in a network namespace of its
-# own, a veth away from the bridge br0 of the caller's: who talks to it does so
-# through Ethernet frames, the host's kernel as well as a card on a tap.
+# in RAM, until its standard input ends. Says "ready" and its process' id. The
+# iSCSI one is tgt, with LUN 1; the NFS one nfs-ganesha, with /mnt/disk.img. To be
+# run in a mount namespace of its own (unshare -m). The server is in a network
+# namespace of its own, a veth away from the bridge br0 of the caller's: who talks
+# to it does so through Ethernet frames, the host's kernel as well as a card on a
+# tap.
 #
 # Copyright (c) 2026 the smartnic-storage authors
 # SPDX-License-Identifier: GPL-2.0-or-later
 set -euo pipefail
 what=$1 root=$2 folder=$3 address=${4%/*} net=$4
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu:$root/usr/lib/ganesha
-far() { ip netns exec far "$@"; }
+far=(ip netns exec far)     # becomes what it runs
 trap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT
 
 # wait_port PORT
@@ -28,8 +29,9 @@ iscsi() {
     export TGT_IPC_SOCKET=$folder/tgt.sock
     adm() { "$root/usr/sbin/tgtadm" --lld iscsi "$@"; }
     truncate -s 256M "$folder/disk"
-    far "$root/usr/sbin/tgtd" -f -t 1 --iscsi "portal=$address:3260" \
+    "${far[@]}" "$root/usr/sbin/tgtd" -f -t 1 --iscsi "portal=$address:3260" \
         >"$folder/log" 2>&1 &
+    pid=$!
     wait_port 3260
     adm --mode target --op new --tid 1 --targetname "$IQN"
     adm --mode logicalunit --op new --tid 1 --lun 1 \
@@ -48,7 +50,7 @@ nfs() {
     chmod 666 /mnt/disk.img
     local rpcbind=$root/sbin/rpcbind
     [ -x "$rpcbind" ] || rpcbind=$root/usr/sbin/rpcbind
-    far "$rpcbind" -w -f >"$folder/rpcbind.log" 2>&1 &
+    "${far[@]}" "$rpcbind" -w -f >"$folder/rpcbind.log" 2>&1 &
     wait_port 111
     cat >"$folder/conf" <<END
 NFS_CORE_PARAM { NFS_Port = 2049; MNT_Port = 20048; Protocols = 3;
@@ -61,8 +63,9 @@ EXPORT { Export_Id = 1; Path = "/mnt"; Pseudo = "/mnt"; Access_Type = RW;
   Squash = No_Root_Squash; Protocols = 3; Transports = TCP; SecType = sys;
   PrivilegedPort = false; FSAL { Name = VFS; } }
 END
-    far "$root/usr/bin/ganesha.nfsd" -F -f "$folder/conf" -L "$folder/log" \
+    "${far[@]}" "$root/usr/bin/ganesha.nfsd" -F -f "$folder/conf" -L "$folder/log" \
         -p "$folder/pid" >/dev/null 2>&1 &
+    pid=$!
     wait_port 2049
     wait_port 20048
 }
@@ -71,9 +74,9 @@ mount -t tmpfs tmpfs /run
 ip netns add far
 ip link add "${what}0" type veth peer name eth0 netns far
 ip link set "${what}0" master br0 up
-far ip link set lo up
-far ip addr add "$net" dev eth0
-far ip link set eth0 up
+"${far[@]}" ip link set lo up
+"${far[@]}" ip addr add "$net" dev eth0
+"${far[@]}" ip link set eth0 up
 "$what"
-echo ready
+echo "ready $pid"
 cat >/dev/null
