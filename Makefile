@@ -23,7 +23,7 @@ export DEPS
 
 MESON_OPTIONS = -Dqemu_src=$(DEPS)/qemu -Dqemu_build=$(DEPS)/qemu-build \
                 -Dlwip_src=$(DEPS)/lwip
-BENCH   ?= null tcp fio fio-null
+BENCH   ?= null tcp fio fio-null iscsi nfs
 RUNS    ?= 3
 TIME    ?= 0.5
 NET     ?= auto
