@@ -3,6 +3,7 @@
 #
 #   iscsi_start, iscsi_stop     the portal; sessions end at once
 #   iscsi_resize MB             of the logical unit
+#   iscsi_lun_reset             by another initiator
 #   iscsi_chap USER SECRET [MUTUAL_USER MUTUAL_SECRET]
 #
 # Copyright (c) 2026 the smartnic-storage authors
@@ -40,9 +41,42 @@ iscsi_chap() {
     }
 }
 
+# Logs in, in one step, and asks for LOGICAL UNIT RESET (RFC 7143, sections 11.12
+# and 11.5); 228000 is the answer to that: done.
+iscsi_lun_reset() {
+    _keys="InitiatorName=iqn.2026-11.org.smartnic:other|"
+    _keys="${_keys}SessionType=Normal|TargetName=$iqn|HeaderDigest=None|"
+    _keys="${_keys}DataDigest=None|ImmediateData=Yes|MaxBurstLength=65536|"
+    _keys="${_keys}DefaultTime2Wait=0|DefaultTime2Retain=0|"
+    _keys="${_keys}MaxOutstandingR2T=1|ErrorRecoveryLevel=0|"
+    rm -f /run/reset.in /run/reset.out
+    mkfifo /run/reset.in
+    nc 127.0.0.1 3260 </run/reset.in >/run/reset.out &
+    {
+        printf '\x43\x87\0\0\0\0'
+        printf "$(printf '\\x%x\\x%x' $((${#_keys} >> 8)) $((${#_keys} & 255)))"
+        printf '\x80\0\0\0\0\1\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0'
+        head -c 16 /dev/zero
+        printf %s "$_keys" | tr '|' '\0'
+        head -c $((-${#_keys} & 3)) /dev/zero
+
+        printf '\x42\x85\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2'
+        printf '\xff\xff\xff\xff\0\0\0\1\0\0\0\0'
+        head -c 16 /dev/zero
+        while :; do
+            _hex=$(hexdump -v -e '1/1 "%02x"' /run/reset.out)
+            _at=$((2 * (48 + (0x0${_hex:10:6} + 3) / 4 * 4)))
+            [ ${#_hex} -lt $((_at + 96)) ] || break
+            usleep 10000
+        done
+    } >/run/reset.in
+    kill $!
+    [ "${_hex:$_at:6}" = 228000 ]
+}
+
 serve_iscsi() {
     mkdir -p /srv /etc/target
-    mountpoint -q /srv || mount -t tmpfs -o size=90% tmpfs /srv
+    grep -q ' /srv ' /proc/mounts || mount -t tmpfs -o size=90% tmpfs /srv
     load iscsi
     truncate -s "${size}M" /srv/iscsi.img
     losetup /dev/loop0 /srv/iscsi.img

@@ -51,6 +51,17 @@ class Trouble(DiskTest):
             self.wait_progress()
         self.end_load()
 
+    def test_lun_reset(self):
+        """By another initiator: aborted commands are carried out again, in
+        the same session."""
+        self.start_storage()
+        self.start_load()
+        for _ in range(20):
+            self.tell(self.storage, "iscsi_lun_reset")
+            self.wait_progress()
+        self.assertEqual(self.volume("reconnects"), 0)
+        self.end_load()
+
     def test_target_hangs_and_link_flaps(self):
         self.start_storage()
         self.start_load()
