@@ -9,6 +9,7 @@
 
 #include <glib.h>
 
+#include "smartnic/be.h"
 #include "smartnic/gso.h"
 
 enum {
@@ -19,33 +20,11 @@ enum {
     TCP_FIN = 1, TCP_PSH = 8, TCP_CWR = 0x80,
 };
 
-static unsigned get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
 /* RFC 1071: adds 16-bit words; an odd last byte is one with a zero behind. */
 static uint64_t add_words(uint64_t sum, const uint8_t *p, size_t len)
 {
     for (; len >= 2; p += 2, len -= 2) {
-        sum += get16(p);
+        sum += sn_get_be16(p);
     }
     return len ? sum + (p[0] << 8) : sum;
 }
@@ -61,8 +40,8 @@ static unsigned finish_sum(uint64_t sum)
 /* RFC 791: the header checksum. */
 static void set_ip4_checksum(uint8_t *ip)
 {
-    put16(ip + 10, 0);
-    put16(ip + 10, finish_sum(add_words(0, ip, (ip[0] & 15) * 4)));
+    sn_put_be16(ip + 10, 0);
+    sn_put_be16(ip + 10, finish_sum(add_words(0, ip, (ip[0] & 15) * 4)));
 }
 
 /* Where the IP header starts and what it says it is; 0: not to be known. */
@@ -75,7 +54,7 @@ static unsigned skip_tags(const uint8_t *head, size_t len, size_t *ip)
         if (len < *ip) {
             return 0;
         }
-        type = get16(head + *ip - 2);
+        type = sn_get_be16(head + *ip - 2);
         if (type != TAG_8021Q && type != TAG_8021AD) {
             return type;
         }
@@ -100,17 +79,17 @@ static bool find_headers(SnGso *g, const uint8_t *head, size_t len,
             return false;
         }
         ip_len = IP6_LEN;
-        if (frame_len != g->ip + IP6_LEN + get16(ip + 4)) {
+        if (frame_len != g->ip + IP6_LEN + sn_get_be16(ip + 4)) {
             return false;
         }
     } else {
         if (len < g->ip + 20 + 20 || type != 0x0800 ||
             ip[0] >> 4 != 4 || ip[9] != IPPROTO_IS_TCP ||
-            (get16(ip + 6) & 0x3fff)) {         /* a fragment */
+            (sn_get_be16(ip + 6) & 0x3fff)) {         /* a fragment */
             return false;
         }
         ip_len = (ip[0] & 15) * 4;
-        if (ip_len < 20 || frame_len != g->ip + get16(ip + 2)) {
+        if (ip_len < 20 || frame_len != g->ip + sn_get_be16(ip + 2)) {
             return false;
         }
     }
@@ -155,10 +134,10 @@ void sn_gso_header(const SnGso *g, unsigned part, const uint8_t *head,
 
     memcpy(out, head, g->head_len);
     if (g->v6) {
-        put16(ip + 4, ip_total - IP6_LEN);
+        sn_put_be16(ip + 4, ip_total - IP6_LEN);
     } else {
-        put16(ip + 2, ip_total);
-        put16(ip + 4, get16(ip + 4) + part);    /* identification */
+        sn_put_be16(ip + 2, ip_total);
+        sn_put_be16(ip + 4, sn_get_be16(ip + 4) + part);    /* identification */
         set_ip4_checksum(ip);
     }
     if (part + 1 < sn_gso_parts(g)) {
@@ -166,7 +145,7 @@ void sn_gso_header(const SnGso *g, unsigned part, const uint8_t *head,
     }
     if (part > 0) {
         tcp[13] &= ~TCP_CWR;
-        put32(tcp + 4, get32(tcp + 4) + part * g->step);
+        sn_put_be32(tcp + 4, sn_get_be32(tcp + 4) + part * g->step);
     }
 }
 
@@ -176,7 +155,7 @@ void sn_gso_fill_checksum(const SnGso *g, uint8_t *frame, size_t len)
     uint64_t sum = IPPROTO_IS_TCP + (len - g->tcp);
 
     sum = add_words(sum, addrs, g->v6 ? 32 : 8);
-    put16(frame + g->tcp + 16, 0);
+    sn_put_be16(frame + g->tcp + 16, 0);
     sum = add_words(sum, frame + g->tcp, len - g->tcp);
-    put16(frame + g->tcp + 16, finish_sum(sum));
+    sn_put_be16(frame + g->tcp + 16, finish_sum(sum));
 }

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "smartnic/be.h"
 #include "wire-peer.h"
 
 enum {
@@ -21,32 +22,10 @@ static const uint8_t ip_card[4] = { 192, 0, 2, 1 };
 static const uint8_t ip_peer[4] = { 192, 0, 2, 2 };
 static const uint8_t payload[GSO_MAX];
 
-static unsigned get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
 static uint16_t checksum(const uint8_t *p, size_t len, uint32_t sum)
 {
     for (size_t i = 0; i < len; i += 2) {
-        sum += get16(p + i);
+        sum += sn_get_be16(p + i);
     }
     while (sum >> 16) {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -75,24 +54,24 @@ static void send_segment(WirePeer *p, unsigned flags, size_t len)
 
     memcpy(f, mac_card, 6);
     memcpy(f + 6, mac_peer, 6);
-    put16(f + 12, 0x0800);
+    sn_put_be16(f + 12, 0x0800);
     f[IP] = 0x45;
-    put16(f + IP + 2, head - IP + len);
+    sn_put_be16(f + IP + 2, head - IP + len);
     f[IP + 8] = 64;
     f[IP + 9] = 6;
     memcpy(f + IP + 12, ip_peer, 4);
     memcpy(f + IP + 16, ip_card, 4);
-    put16(f + IP + 10, checksum(f + IP, 20, 0));
-    put16(f + TCP, 4420);
-    put16(f + TCP + 2, p->port);
-    put32(f + TCP + 4, p->snd_nxt);
-    put32(f + TCP + 8, p->rcv_nxt);
+    sn_put_be16(f + IP + 10, checksum(f + IP, 20, 0));
+    sn_put_be16(f + TCP, 4420);
+    sn_put_be16(f + TCP + 2, p->port);
+    sn_put_be32(f + TCP + 4, p->snd_nxt);
+    sn_put_be32(f + TCP + 8, p->rcv_nxt);
     f[TCP + 12] = (head - TCP) / 4 << 4;
     f[TCP + 13] = flags;
-    put16(f + TCP + 14, 0xffff);
+    sn_put_be16(f + TCP + 14, 0xffff);
     if (flags & SYN) {
-        put32(f + HEAD, 0x02040000 | mss);
-        put32(f + HEAD + 4, 0x01030300 | WINDOW_SHIFT);
+        sn_put_be32(f + HEAD, 0x02040000 | mss);
+        sn_put_be32(f + HEAD + 4, 0x01030300 | WINDOW_SHIFT);
     }
     if (p->offload) {
         o.flags = SN_OFFLOAD_DATA_VALID;
@@ -105,9 +84,10 @@ static void send_segment(WirePeer *p, unsigned flags, size_t len)
             o.csum_offset = 16;
         }
     } else {
-        put16(f + TCP + 16, checksum(f + TCP, head - TCP,
-              6 + head - TCP + len + get16(ip_peer) + get16(ip_peer + 2) +
-              get16(ip_card) + get16(ip_card + 2)));
+        sn_put_be16(f + TCP + 16, checksum(f + TCP, head - TCP,
+              6 + head - TCP + len + sn_get_be16(ip_peer) +
+              sn_get_be16(ip_peer + 2) + sn_get_be16(ip_card) +
+              sn_get_be16(ip_card + 2)));
     }
     send_frame(p, f, head, len, &o);
     p->snd_nxt += len + (flags & SYN ? 1 : 0);
@@ -169,15 +149,15 @@ static void take_tcp(WirePeer *p, const SnFrame *frame, const uint8_t *f)
     size_t skip = TCP + (f[TCP + 12] >> 4) * 4;
 
     if (f[TCP + 13] & SYN) {
-        p->port = get16(f + TCP);
-        p->rcv_nxt = get32(f + TCP + 4) + 1;
+        p->port = sn_get_be16(f + TCP);
+        p->rcv_nxt = sn_get_be32(f + TCP + 4) + 1;
         p->snd_nxt = 1000;
         p->snd_una = 1001;
         send_segment(p, SYN | ACK, 0);
         return;
     }
-    p->snd_una = get32(f + TCP + 8);
-    p->window = get16(f + TCP + 14) << 6;
+    p->snd_una = sn_get_be32(f + TCP + 8);
+    p->window = sn_get_be16(f + TCP + 14) << 6;
     p->rcv_nxt += frame->len - skip;
     if (frame->len > skip) {
         p->ack_due = true;
@@ -199,9 +179,10 @@ bool wire_peer_receive(void *opaque, const SnFrame *frame)
     const uint8_t *f = frame->iov[0].iov_base;
 
     p->frames_in++;
-    if (get16(f + 12) == 0x0806 && f[21] == 1 && !memcmp(f + 38, ip_peer, 4)) {
+    if (sn_get_be16(f + 12) == 0x0806 && f[21] == 1 &&
+        !memcmp(f + 38, ip_peer, 4)) {
         answer_arp(p, f);
-    } else if (get16(f + 12) == 0x0800 && f[IP + 9] == 6) {
+    } else if (sn_get_be16(f + 12) == 0x0800 && f[IP + 9] == 6) {
         take_tcp(p, frame, f);
     }
     return true;

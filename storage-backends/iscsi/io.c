@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "smartnic/be.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(iscsi_io_refused);
@@ -37,24 +38,6 @@ G_STATIC_ASSERT(sizeof(Scratch) <= SN_IO_SCRATCH);
 G_STATIC_ASSERT(sizeof(struct scsi_iovec) == sizeof(struct iovec));
 
 static uint8_t zeroes[4096];    /* a logical block for WRITE SAME */
-
-static void put16(uint8_t *p, uint16_t v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    put32(p, v >> 32);
-    put32(p + 4, v);
-}
 
 static void op_free(SnIscsiOp *op)
 {
@@ -87,11 +70,11 @@ static bool send_unmap(SnIscsiOp *op, uint64_t lba, uint32_t blocks)
     uint8_t cdb[10] = { OP_UNMAP };
 
     memset(op->param, 0, sizeof(op->param));
-    put16(cdb + 7, sizeof(op->param));
-    put16(op->param, sizeof(op->param) - 2);
-    put16(op->param + 2, 16);
-    put64(op->param + 8, lba);
-    put32(op->param + 16, blocks);
+    sn_put_be16(cdb + 7, sizeof(op->param));
+    sn_put_be16(op->param, sizeof(op->param) - 2);
+    sn_put_be16(op->param + 2, 16);
+    sn_put_be64(op->param + 8, lba);
+    sn_put_be32(op->param + 16, blocks);
     return send_param(op, cdb, sizeof(cdb), op->param, sizeof(op->param));
 }
 
@@ -104,8 +87,8 @@ static bool send_op(SnIscsiOp *op)
     uint64_t blocks = io->len / block;
     uint8_t cdb[16] = { 0 };
 
-    put64(cdb + 2, lba);
-    put32(cdb + 10, blocks);
+    sn_put_be64(cdb + 2, lba);
+    sn_put_be32(cdb + 10, blocks);
     cdb[1] = io->flags & SN_IO_FUA ? FUA : 0;
     switch (io->op) {
     case SN_IO_READ:

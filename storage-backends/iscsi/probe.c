@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "smartnic/be.h"
 #include "smartnic/trace.h"
 #include "smartnic/uuid.h"
 
@@ -42,21 +43,6 @@ enum {
     ASC_CAPACITY_CHANGED = 0x2a09,
     ASC_INQUIRY_DATA_CHANGED = 0x3f03,
 };
-
-static uint16_t get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    return (uint64_t)get32(p) << 32 | get32(p + 4);
-}
 
 /* What an answer holds. */
 typedef struct Data {
@@ -108,7 +94,7 @@ static Data vpd(Data d, uint8_t page)
     if (d.len < 4 || d.bytes[1] != page) {
         return none;
     }
-    return (Data){ d.bytes + 4, MIN(d.len - 4, get16(d.bytes + 2)) };
+    return (Data){ d.bytes + 4, MIN(d.len - 4, sn_get_be16(d.bytes + 2)) };
 }
 
 static bool take_pages(SnBackend *be, Data d)
@@ -207,16 +193,17 @@ static bool take_limits(SnBackend *be, Data d)
 
     /* Offsets in the page are 4 more than here. */
     if (page.len >= 12) {
-        u->max_transfer = get32(page.bytes + 4);
-        u->opt_transfer = get32(page.bytes + 8);
+        u->max_transfer = sn_get_be32(page.bytes + 4);
+        u->opt_transfer = sn_get_be32(page.bytes + 8);
     }
     if (page.len >= 28) {
         /* Blocks, if at least one descriptor is taken. */
-        u->max_unmap = get32(page.bytes + 20) ? get32(page.bytes + 16) : 0;
-        u->unmap_granularity = get32(page.bytes + 24);
+        u->max_unmap = sn_get_be32(page.bytes + 20) ?
+                       sn_get_be32(page.bytes + 16) : 0;
+        u->unmap_granularity = sn_get_be32(page.bytes + 24);
     }
     if (page.len >= 40) {
-        u->max_write_same = get64(page.bytes + 32);
+        u->max_write_same = sn_get_be64(page.bytes + 32);
     }
     return true;
 }
@@ -241,8 +228,8 @@ static bool parse_capacity(Data d, SnIscsiUnit *u)
     if (d.len < 16) {
         return false;
     }
-    last = get64(d.bytes);
-    block = get32(d.bytes + 8);
+    last = sn_get_be64(d.bytes);
+    block = sn_get_be32(d.bytes + 8);
     if ((block != 512 && block != 4096) || last >= INT64_MAX / 4096) {
         return false;
     }

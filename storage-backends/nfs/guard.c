@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "smartnic/be.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(nfs_guard);
@@ -25,11 +26,6 @@ enum { MARK = 4, TYPE = 8, STATE = 12, VERF_LEN = 20, HEAD = 28 };
 /* The shortest reply: MSG_DENIED with AUTH_ERROR. */
 enum { MIN_RECORD = 20 };
 
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | p[1] << 16 | p[2] << 8 | p[3];
-}
-
 /* What is left to look at. */
 typedef struct Cursor {
     const uint8_t *at;
@@ -41,7 +37,7 @@ static bool take32(Cursor *c, uint32_t *v)
     if (c->len < 4) {
         return false;
     }
-    *v = get32(c->at);
+    *v = sn_get_be32(c->at);
     c->at += 4;
     c->len -= 4;
     return true;
@@ -112,7 +108,8 @@ static bool good_body(const SnNfsConn *conn)
     const SnNfsGuard *g = &conn->guard;
     Cursor c = { g->body ? g->body->data : NULL, g->body ? g->body->len : 0 };
 
-    if (get32(g->head + STATE) != MSG_ACCEPTED || get32(g->head + HEAD - 4)) {
+    if (sn_get_be32(g->head + STATE) != MSG_ACCEPTED ||
+        sn_get_be32(g->head + HEAD - 4)) {
         return true;            /* an error has no body to speak of */
     }
     switch (g->answer) {
@@ -131,7 +128,7 @@ static bool good_body(const SnNfsConn *conn)
 /* The mark says where the record ends. */
 static bool take_mark(SnNfsGuard *g)
 {
-    uint32_t mark = get32(g->head);
+    uint32_t mark = sn_get_be32(g->head);
 
     g->len = MARK + (mark & ~LAST_FRAGMENT);
     return mark & LAST_FRAGMENT && g->len - MARK >= MIN_RECORD &&
@@ -140,11 +137,11 @@ static bool take_mark(SnNfsGuard *g)
 
 static bool good_head(const SnNfsGuard *g)
 {
-    if (get32(g->head + TYPE) != REPLY) {
+    if (sn_get_be32(g->head + TYPE) != REPLY) {
         return false;
     }
-    return get32(g->head + STATE) != MSG_ACCEPTED ||
-           (g->len >= HEAD && !get32(g->head + VERF_LEN));
+    return sn_get_be32(g->head + STATE) != MSG_ACCEPTED ||
+           (g->len >= HEAD && !sn_get_be32(g->head + VERF_LEN));
 }
 
 /* Takes some of @bytes; 0: something is wrong. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "frames.h"
+#include "smartnic/be.h"
 
 #define TO_FW  "525400010203" "525400010204"
 #define TO_ALL "ffffffffffff" "525400010204"
@@ -86,28 +87,6 @@ static const char *const kinds[] = {
     TO_FW,
 };
 
-uint16_t frame_get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-uint32_t frame_get32(const uint8_t *p)
-{
-    return (uint32_t)frame_get16(p) << 16 | frame_get16(p + 2);
-}
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
 GByteArray *frame_of_kind(uint8_t kind)
 {
     GByteArray *frame = g_byte_array_new();
@@ -134,20 +113,20 @@ GByteArray *frame_of_segment(const Segment *seg)
     memset(p, 0, 54);
     memcpy(p, fw_mac, 6);
     memcpy(p + 6, peer_mac, 6);
-    put16(p + 12, 0x0800);
+    sn_put_be16(p + 12, 0x0800);
     p[14] = 0x45;
-    put16(p + 16, MIN(frame->len - 14, UINT16_MAX));
+    sn_put_be16(p + 16, MIN(frame->len - 14, UINT16_MAX));
     p[22] = 64;
     p[23] = 6;
-    put32(p + 26, PEER_IP);
-    put32(p + 30, FW_IP);
-    put16(p + 34, seg->peer_port);
-    put16(p + 36, seg->fw_port);
-    put32(p + 38, seg->seq);
-    put32(p + 42, seg->ack);
+    sn_put_be32(p + 26, PEER_IP);
+    sn_put_be32(p + 30, FW_IP);
+    sn_put_be16(p + 34, seg->peer_port);
+    sn_put_be16(p + 36, seg->fw_port);
+    sn_put_be32(p + 38, seg->seq);
+    sn_put_be32(p + 42, seg->ack);
     p[46] = (20 + seg->options_len) / 4 << 4;
     p[47] = seg->flags;
-    put16(p + 48, seg->window);
+    sn_put_be16(p + 48, seg->window);
     if (seg->options_len) {
         memcpy(p + 54, seg->options, seg->options_len);
     }
@@ -168,9 +147,9 @@ static uint32_t add(uint32_t sum, const uint8_t *p, size_t len)
 static void set_sum(uint8_t *p, size_t len, size_t at, uint32_t sum)
 {
     if (at + 2 <= len) {
-        put16(p + at, 0);
+        sn_put_be16(p + at, 0);
         sum = add(sum, p, len);
-        put16(p + at, ~sum);
+        sn_put_be16(p + at, ~sum);
     }
 }
 
@@ -204,8 +183,8 @@ static void fix_ip4(uint8_t *p, size_t len)
         return;
     }
     set_sum(p, head, 10, 0);
-    total = MIN(len, frame_get16(p + 2));
-    if (total > head && !(frame_get16(p + 6) & 0x3fff)) {
+    total = MIN(len, sn_get_be16(p + 2));
+    if (total > head && !(sn_get_be16(p + 6) & 0x3fff)) {
         fix_payload(p + head, total - head, p[9], add(0, p + 12, 8));
     }
 }
@@ -219,7 +198,7 @@ static void fix_ip6(uint8_t *p, size_t len)
         return;
     }
     next = p[6];
-    total = MIN(len, 40u + frame_get16(p + 4));
+    total = MIN(len, 40u + sn_get_be16(p + 4));
     while ((next == 0 || next == 60) && at + 8 <= total) {
         next = p[at];
         at += (p[at + 1] + 1) * 8;
@@ -234,9 +213,9 @@ void frame_fix(GByteArray *frame)
     if (frame->len < 14) {
         return;
     }
-    if (frame_get16(frame->data + 12) == 0x0800) {
+    if (sn_get_be16(frame->data + 12) == 0x0800) {
         fix_ip4(frame->data + 14, frame->len - 14);
-    } else if (frame_get16(frame->data + 12) == 0x86dd) {
+    } else if (sn_get_be16(frame->data + 12) == 0x86dd) {
         fix_ip6(frame->data + 14, frame->len - 14);
     }
 }

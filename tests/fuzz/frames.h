@@ -33,7 +33,4 @@ GByteArray *frame_of_segment(const Segment *seg);
 /* Sets the checksums that a frame of this kind has, as far as it goes. */
 void frame_fix(GByteArray *frame);
 
-uint16_t frame_get16(const uint8_t *p);
-uint32_t frame_get32(const uint8_t *p);
-
 #endif

@@ -16,6 +16,7 @@
 #include "frames.h"
 #include "fuzz.h"
 #include "fw.h"
+#include "smartnic/be.h"
 #include "smartnic/log.h"
 #include "test-loop.h"
 
@@ -97,7 +98,7 @@ static void send_segment(unsigned i, uint8_t flags, int32_t seq_off,
 /* The peer takes note of a segment of the firmware, and answers. */
 static void got_segment(const uint8_t *tcp, size_t len)
 {
-    unsigned i = frame_get16(tcp + 2) - 4420u;
+    unsigned i = sn_get_be16(tcp + 2) - 4420u;
     size_t head = (tcp[12] >> 4) * 4;
     uint8_t flags = tcp[13];
     Peer *p;
@@ -107,13 +108,13 @@ static void got_segment(const uint8_t *tcp, size_t len)
     }
     p = &peers[i];
     if (flags & SYN) {
-        *p = (Peer) { frame_get16(tcp), 0x7fffff00, frame_get32(tcp + 4) + 1 };
+        *p = (Peer) { sn_get_be16(tcp), 0x7fffff00, sn_get_be32(tcp + 4) + 1 };
         if (answers) {
             send_segment(i, SYN | ACK, 0, 0, 0);
             p->next++;
         }
-    } else if (frame_get16(tcp) == p->fw_port && !(flags & RST)) {
-        uint32_t end = frame_get32(tcp + 4) + len - head + (flags & FIN);
+    } else if (sn_get_be16(tcp) == p->fw_port && !(flags & RST)) {
+        uint32_t end = sn_get_be32(tcp + 4) + len - head + (flags & FIN);
 
         if ((int32_t)(end - p->fw_next) > 0) {
             p->fw_next = end;
@@ -128,16 +129,16 @@ static void got_arp(const uint8_t *f)
 {
     g_autoptr(GByteArray) reply = frame_of_kind(1);
 
-    if (answers && f[21] == 1 && frame_get32(f + 38) == PEER_IP) {
+    if (answers && f[21] == 1 && sn_get_be32(f + 38) == PEER_IP) {
         input(reply, &(SnOffload){ 0 });
     }
 }
 
 static void got_datagram(const uint8_t *udp)
 {
-    if (frame_get16(udp + 2) == 67) {
+    if (sn_get_be16(udp + 2) == 67) {
         memcpy(dhcp_xid, udp + 12, sizeof(dhcp_xid));
-    } else if (frame_get16(udp + 2) == 53) {
+    } else if (sn_get_be16(udp + 2) == 53) {
         memcpy(dns_port, udp, sizeof(dns_port));
         memcpy(dns_id, udp + 8, sizeof(dns_id));
     }
@@ -154,11 +155,11 @@ static bool transmit(void *opaque, const SnFrame *frame)
         len += frame->iov[i].iov_len;
     }
     g_assert_cmpuint(len, ==, frame->len);
-    if (len >= 42 && frame_get16(f + 12) == 0x0806) {
+    if (len >= 42 && sn_get_be16(f + 12) == 0x0806) {
         got_arp(f);
-    } else if (len >= 54 && frame_get16(f + 12) == 0x0800 && f[23] == 6) {
-        got_segment(f + 34, frame_get16(f + 16) - 20);
-    } else if (len >= 54 && frame_get16(f + 12) == 0x0800 && f[23] == 17) {
+    } else if (len >= 54 && sn_get_be16(f + 12) == 0x0800 && f[23] == 6) {
+        got_segment(f + 34, sn_get_be16(f + 16) - 20);
+    } else if (len >= 54 && sn_get_be16(f + 12) == 0x0800 && f[23] == 17) {
         got_datagram(f + 34);
     }
     return true;
@@ -315,13 +316,13 @@ static void make_answer(GByteArray *frame)
 {
     uint8_t *udp = frame->data + 34;
 
-    if (frame->len < 54 || frame_get16(frame->data + 12) != 0x0800 ||
+    if (frame->len < 54 || sn_get_be16(frame->data + 12) != 0x0800 ||
         frame->data[23] != 17) {
         return;
     }
-    if (frame_get16(udp) == 67) {
+    if (sn_get_be16(udp) == 67) {
         memcpy(udp + 12, dhcp_xid, sizeof(dhcp_xid));
-    } else if (frame_get16(udp) == 53) {
+    } else if (sn_get_be16(udp) == 53) {
         memcpy(udp + 2, dns_port, sizeof(dns_port));
         memcpy(udp + 8, dns_id, sizeof(dns_id));
     }

@@ -222,28 +222,6 @@ Fate fate_lossy(World *w, Node *from, const uint8_t *frame, size_t len)
 
 /* ---- frames ---- */
 
-unsigned get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-void put16(uint8_t *p, unsigned v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v);
-}
-
 /* The sum by the book, one word at a time. */
 uint32_t slow_sum(const uint8_t *p, size_t len, uint32_t sum)
 {
@@ -257,14 +235,14 @@ uint32_t slow_sum(const uint8_t *p, size_t len, uint32_t sum)
 /* TCP over IPv4 without options. */
 bool view_tcp(TcpView *v, const uint8_t *f, size_t len)
 {
-    if (len < 54 || get16(f + 12) != 0x0800 || f[23] != 6) {
+    if (len < 54 || sn_get_be16(f + 12) != 0x0800 || f[23] != 6) {
         return false;
     }
-    v->seq = get32(f + 38);
-    v->ack = get32(f + 42);
+    v->seq = sn_get_be32(f + 38);
+    v->ack = sn_get_be32(f + 42);
     v->flags = f[47];
     v->head = 34 + (f[46] >> 4) * 4;
-    v->payload = 14 + get16(f + 16) - v->head;
+    v->payload = 14 + sn_get_be16(f + 16) - v->head;
     return true;
 }
 
@@ -309,7 +287,7 @@ const uint8_t *find_frame(World *w, unsigned ethertype, size_t at,
     for (int i = a->len - 1; i >= 0; i--) {
         const uint8_t *f = g_bytes_get_data(a->pdata[i], len);
 
-        if (*len > at && get16(f + 12) == ethertype && f[at] == value) {
+        if (*len > at && sn_get_be16(f + 12) == ethertype && f[at] == value) {
             return f;
         }
     }
@@ -325,7 +303,7 @@ void put_eth(uint8_t *f, const uint8_t *dst, unsigned type)
 {
     memcpy(f, dst, 6);
     memcpy(f + 6, mac_s, 6);
-    put16(f + 12, type);
+    sn_put_be16(f + 12, type);
 }
 
 void put_ip4(uint8_t *ip, size_t len, uint8_t proto, uint32_t src,
@@ -333,12 +311,12 @@ void put_ip4(uint8_t *ip, size_t len, uint8_t proto, uint32_t src,
 {
     memset(ip, 0, 20);
     ip[0] = 0x45;
-    put16(ip + 2, len);
+    sn_put_be16(ip + 2, len);
     ip[8] = 64;
     ip[9] = proto;
-    put32(ip + 12, src);
-    put32(ip + 16, dst);
-    put16(ip + 10, ~slow_sum(ip, 20, 0));
+    sn_put_be32(ip + 12, src);
+    sn_put_be32(ip + 16, dst);
+    sn_put_be16(ip + 10, ~slow_sum(ip, 20, 0));
 }
 
 uint32_t pseudo4(const uint8_t *ip, size_t len)
@@ -351,13 +329,13 @@ void arp_request(World *w)
     uint8_t f[42] = { 0 };
 
     put_eth(f, everyone, 0x0806);
-    put16(f + 14, 1);
-    put16(f + 16, 0x0800);
-    put16(f + 18, 0x0604);
-    put16(f + 20, 1);
+    sn_put_be16(f + 14, 1);
+    sn_put_be16(f + 16, 0x0800);
+    sn_put_be16(f + 18, 0x0604);
+    sn_put_be16(f + 20, 1);
     memcpy(f + 22, mac_s, 6);
-    put32(f + 28, IP_S);
-    put32(f + 38, IP_C);
+    sn_put_be32(f + 28, IP_S);
+    sn_put_be32(f + 38, IP_C);
     g_assert_true(inject(&w->client, f, sizeof(f), NULL));
     test_loop_run_bhs(w->loop);
 }
@@ -663,6 +641,13 @@ bool is_connected(void *opaque)
 bool is_closed(void *opaque)
 {
     return ((User *)opaque)->closed;
+}
+
+bool has_amount(void *opaque)
+{
+    Amount *a = opaque;
+
+    return a->array->len >= a->want;
 }
 
 void run_until(World *w, bool (*what)(void *), void *opaque, int64_t ns)

@@ -14,6 +14,7 @@
 #include <glib.h>
 
 #include "fw.h"
+#include "smartnic/be.h"
 #include "test-loop.h"
 
 #include "lwip/tcp.h"
@@ -83,6 +84,12 @@ typedef struct Server {
     bool fin, reset;            /* the client did */
 } Server;
 
+/* For has_amount(): @array has @want bytes. */
+typedef struct Amount {
+    GByteArray *array;
+    size_t want;
+} Amount;
+
 /* What a callback does besides taking notes. */
 typedef enum CloseIn {
     CLOSE_NOWHERE, CLOSE_IN_CONNECTED, CLOSE_IN_DONE, CLOSE_IN_READABLE,
@@ -120,10 +127,6 @@ World *world_new_mtu(uint32_t seed, uint16_t mtu);
 World *world_new(uint32_t seed);
 void world_free(World *w);
 Fate fate_lossy(World *w, Node *from, const uint8_t *frame, size_t len);
-unsigned get16(const uint8_t *p);
-uint32_t get32(const uint8_t *p);
-void put16(uint8_t *p, unsigned v);
-void put32(uint8_t *p, uint32_t v);
 uint32_t slow_sum(const uint8_t *p, size_t len, uint32_t sum);
 bool view_tcp(TcpView *v, const uint8_t *f, size_t len);
 Server *server_new(Node *node, uint16_t port, ServeMode mode);
@@ -140,6 +143,7 @@ void user_push(User *u);
 void user_detach(User *u, Write *wr);
 bool is_connected(void *opaque);
 bool is_closed(void *opaque);
+bool has_amount(void *opaque);
 void run_until(World *w, bool (*what)(void *), void *opaque, int64_t ns);
 void assert_bytes(const GByteArray *got, const GByteArray *want);
 size_t random_size(World *w);

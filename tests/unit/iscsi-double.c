@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "iscsi-double.h"
+#include "smartnic/be.h"
 
 extern const SnBackendOps sn_iscsi_backend;
 
@@ -37,33 +38,6 @@ typedef struct Command {
     uint32_t len;               /* expected */
 } Command;
 
-static uint32_t get24(const uint8_t *p)
-{
-    return p[0] << 16 | p[1] << 8 | p[2];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | get24(p + 1);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    return (uint64_t)get32(p) << 32 | get32(p + 4);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    v = GUINT32_TO_BE(v);
-    memcpy(p, &v, 4);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    put32(p, v >> 32);
-    put32(p + 4, v);
-}
-
 /* Sends @bhs, with what every PDU has filled in, and @data. */
 static void send_pdu(Conn *c, uint8_t *bhs, const void *data, uint32_t len)
 {
@@ -73,8 +47,8 @@ static void send_pdu(Conn *c, uint8_t *bhs, const void *data, uint32_t len)
     bhs[5] = len >> 16;
     bhs[6] = len >> 8;
     bhs[7] = len;
-    put32(bhs + 28, c->cmd_sn);
-    put32(bhs + 32, c->cmd_sn + c->d->window - 1);
+    sn_put_be32(bhs + 28, c->cmd_sn);
+    sn_put_be32(bhs + 32, c->cmd_sn + c->d->window - 1);
     g_byte_array_append(pdu, bhs, BHS);
     g_byte_array_append(pdu, data, len);
     g_byte_array_append(pdu, pad, -len & 3);
@@ -115,10 +89,10 @@ static void respond(Command *cmd, uint8_t status, uint32_t sent)
 
     answer_to(cmd->bhs, bhs, RESPONSE);
     bhs[3] = status;
-    put32(bhs + 24, cmd->conn->stat_sn++);
+    sn_put_be32(bhs + 24, cmd->conn->stat_sn++);
     if (reads && sent < cmd->len) {
         bhs[1] |= 0x02;         /* underflow */
-        put32(bhs + 44, cmd->len - sent);
+        sn_put_be32(bhs + 44, cmd->len - sent);
     }
     sense[4] = d->key;
     sense[9] = 10;
@@ -146,9 +120,9 @@ static void respond_data(Command *cmd, const uint8_t *data, uint32_t len)
 
         answer_to(cmd->bhs, bhs, DATA_IN);
         bhs[1] = at + n == len ? 0x80 : 0;
-        put32(bhs + 20, 0xffffffff);
-        put32(bhs + 36, sn++);
-        put32(bhs + 40, at);
+        sn_put_be32(bhs + 20, 0xffffffff);
+        sn_put_be32(bhs + 36, sn++);
+        sn_put_be32(bhs + 40, at);
         send_pdu(cmd->conn, bhs, data + at, n);
     }
     respond(cmd, GOOD, len);
@@ -178,12 +152,12 @@ static void do_inquiry(Command *cmd)
             len = 28;
             break;
         case 0xb0:
-            put32(out + 8, 256);        /* blocks at most */
-            put32(out + 12, 64);
-            put32(out + 20, 1024);      /* UNMAP: blocks, descriptors */
-            put32(out + 24, 1);
-            put32(out + 28, 8);
-            put64(out + 36, 2048);      /* WRITE SAME */
+            sn_put_be32(out + 8, 256);        /* blocks at most */
+            sn_put_be32(out + 12, 64);
+            sn_put_be32(out + 20, 1024);      /* UNMAP: blocks, descriptors */
+            sn_put_be32(out + 24, 1);
+            sn_put_be32(out + 28, 8);
+            sn_put_be64(out + 36, 2048);      /* WRITE SAME */
             len = 60;
             break;
         case 0xb2:
@@ -202,8 +176,8 @@ static void do_capacity(Command *cmd)
     IscsiDouble *d = cmd->conn->d;
     uint8_t out[32] = { 0 };
 
-    put64(out, d->size / d->block_size - 1);
-    put32(out + 8, d->block_size);
+    sn_put_be64(out, d->size / d->block_size - 1);
+    sn_put_be32(out + 8, d->block_size);
     out[13] = d->block_size == 512 ? 3 : 0;
     out[14] = 0x80;
     respond_data(cmd, out, 32);
@@ -213,8 +187,8 @@ static void carry_out(Command *cmd)
 {
     IscsiDouble *d = cmd->conn->d;
     const uint8_t *cdb = cmd->bhs + 32;
-    uint64_t offset = get64(cdb + 2) * d->block_size;
-    uint64_t len = (uint64_t)get32(cdb + 10) * d->block_size;
+    uint64_t offset = sn_get_be64(cdb + 2) * d->block_size;
+    uint64_t len = (uint64_t)sn_get_be32(cdb + 10) * d->block_size;
     uint8_t mode[] = { 23, 0, 0x10 | (d->read_only ? 0x80 : 0), 0,
                        0x08, 18, 0x04, [23] = 0 };
     uint8_t same[] = { 0, 0x03, 0, 16 };
@@ -265,8 +239,8 @@ static void carry_out(Command *cmd)
         }
         break;
     case UNMAP:
-        memset(d->disk + get64(cmd->data->data + 8) * d->block_size, 0,
-               get32(cmd->data->data + 16) * d->block_size);
+        memset(d->disk + sn_get_be64(cmd->data->data + 8) * d->block_size, 0,
+               sn_get_be32(cmd->data->data + 16) * d->block_size);
         break;
     case TEST_UNIT_READY:
     case SYNC_16:
@@ -301,10 +275,10 @@ static void ask_data(Command *cmd)
         return;
     }
     answer_to(cmd->bhs, bhs, R2T);
-    put32(bhs + 20, 0x1234);
-    put32(bhs + 24, cmd->conn->stat_sn);
-    put32(bhs + 40, have);
-    put32(bhs + 44, MIN(cmd->len - have, 32768));
+    sn_put_be32(bhs + 20, 0x1234);
+    sn_put_be32(bhs + 24, cmd->conn->stat_sn);
+    sn_put_be32(bhs + 40, have);
+    sn_put_be32(bhs + 44, MIN(cmd->len - have, 32768));
     send_pdu(cmd->conn, bhs, NULL, 0);
 }
 
@@ -315,11 +289,11 @@ static void take_command(Conn *c, const uint8_t *bhs, const uint8_t *data,
 
     cmd->conn = c;
     memcpy(cmd->bhs, bhs, BHS);
-    cmd->len = get32(bhs + 20);
+    cmd->len = sn_get_be32(bhs + 20);
     cmd->data = g_byte_array_new();
     g_byte_array_append(cmd->data, data, len);
     c->commands = g_list_prepend(c->commands, cmd);
-    c->cmd_sn = get32(bhs + 24) + 1;
+    c->cmd_sn = sn_get_be32(bhs + 24) + 1;
     ask_data(cmd);
 }
 
@@ -331,7 +305,7 @@ static void take_data(Conn *c, const uint8_t *bhs, const uint8_t *data,
         Command *cmd = l->data;
 
         if (!memcmp(cmd->bhs + 16, bhs + 16, 4)) {
-            g_assert_cmpuint(get32(bhs + 40), ==, cmd->data->len);
+            g_assert_cmpuint(sn_get_be32(bhs + 40), ==, cmd->data->len);
             g_byte_array_append(cmd->data, data, len);
             if (bhs[1] & 0x80) {
                 ask_data(cmd);
@@ -374,8 +348,8 @@ static void take_login(Conn *c, const uint8_t *bhs, const uint8_t *data,
     out[1] = bhs[1] & 0xcf;
     memcpy(out + 8, bhs + 8, 6);
     out[15] = 1;
-    c->cmd_sn = get32(bhs + 24);
-    put32(out + 24, c->stat_sn++);
+    c->cmd_sn = sn_get_be32(bhs + 24);
+    sn_put_be32(out + 24, c->stat_sn++);
     if (d->login_status && !strstr(d->keys, "Discovery")) {
         out[36] = d->login_status >> 8;
         out[37] = d->login_status;
@@ -403,8 +377,8 @@ static void take_text(Conn *c, const uint8_t *bhs)
     uint8_t out[BHS];
 
     answer_to(bhs, out, 0x24);
-    put32(out + 20, 0xffffffff);
-    put32(out + 24, c->stat_sn++);
+    sn_put_be32(out + 20, 0xffffffff);
+    sn_put_be32(out + 24, c->stat_sn++);
     send_pdu(c, out, list, sizeof(list));
 }
 
@@ -432,8 +406,8 @@ static void take_pdu(Conn *c, const uint8_t *bhs, const uint8_t *data,
     case NOP_OUT:
         c->d->nops++;
         answer_to(bhs, out, 0x20);
-        put32(out + 20, 0xffffffff);
-        put32(out + 24, c->stat_sn++);
+        sn_put_be32(out + 20, 0xffffffff);
+        sn_put_be32(out + 24, c->stat_sn++);
         send_pdu(c, out, NULL, 0);
         break;
     case LOGOUT:
@@ -451,7 +425,7 @@ static void input(void *opaque, const uint8_t *bytes, size_t len)
 
     g_byte_array_append(c->in, bytes, len);
     while (c->in->len >= BHS) {
-        uint32_t data_len = get24(c->in->data + 5);
+        uint32_t data_len = sn_get_be32(c->in->data + 4) & 0xffffff;
         uint32_t all = BHS + ((data_len + 3) & ~3u);
 
         if (c->in->len < all) {

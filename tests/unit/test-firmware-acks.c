@@ -16,18 +16,6 @@ typedef struct Acks {
     unsigned pure;              /* frames of the client without payload */
 } Acks;
 
-typedef struct Amount {
-    GByteArray *array;
-    size_t want;
-} Amount;
-
-static bool has_amount(void *opaque)
-{
-    Amount *a = opaque;
-
-    return a->array->len >= a->want;
-}
-
 static bool tap_acks(World *w, Node *from, const uint8_t *f, size_t len,
                      const SnOffload *offload)
 {

@@ -88,13 +88,13 @@ static bool inject_ahead(World *w, User *u, uint32_t ahead)
 
     put_eth(f, mac_c, 0x0800);
     put_ip4(f + 14, 41, 6, IP_S, IP_C);
-    put16(f + 34, pcb->remote_port);
-    put16(f + 36, pcb->local_port);
-    put32(f + 38, pcb->rcv_nxt + ahead);
-    put32(f + 42, pcb->snd_nxt);
+    sn_put_be16(f + 34, pcb->remote_port);
+    sn_put_be16(f + 36, pcb->local_port);
+    sn_put_be32(f + 38, pcb->rcv_nxt + ahead);
+    sn_put_be32(f + 42, pcb->snd_nxt);
     f[46] = 5 << 4;
     f[47] = ACK;
-    put16(f + 48, 1000);
+    sn_put_be16(f + 48, 1000);
     f[54] = ahead;
     return inject(&w->client, f, sizeof(f), &o);
 }
@@ -165,7 +165,7 @@ static bool tap_sums(World *w, Node *from, const uint8_t *f, size_t len,
     g_assert_cmpuint(offload->gso_type, ==, 0);
     g_assert_cmpuint(offload->csum_start, ==, tcp);
     g_assert_cmpuint(offload->csum_offset, ==, 16);
-    put16(c + tcp + 16, ~slow_sum(c + tcp, len - tcp, 0));
+    sn_put_be16(c + tcp + 16, ~slow_sum(c + tcp, len - tcp, 0));
     g_assert_cmpuint(slow_sum(c + tcp, len - tcp,
                               pseudo4(c + 14, len - tcp)), ==, 0xffff);
     sums->completed++;
@@ -232,15 +232,15 @@ static void gather_flush(World *w, Gather *g, bool all)
                         .gso_type = g->v6 ? 4 : 1 };
 
         if (g->v6) {
-            put16(f + 18, n + 20);
+            sn_put_be16(f + 18, n + 20);
         } else {
             put_ip4(f + 14, 40 + n, 6, IP_S, IP_C);
         }
-        put16(f + head - 4, 0xdead);            /* no checksum */
+        sn_put_be16(f + head - 4, 0xdead);            /* no checksum */
         wire_send(w, &w->client, f, head + n, &o, 10000);
         g->long_frames += head + n > 65535;
-        put32(g->bytes->data + head - 16,
-              get32(g->bytes->data + head - 16) + n);
+        sn_put_be32(g->bytes->data + head - 16,
+              sn_get_be32(g->bytes->data + head - 16) + n);
         g_byte_array_remove_range(g->bytes, head, n);
     }
 }
@@ -255,14 +255,14 @@ static bool tap_gather(World *w, Node *from, const uint8_t *f, size_t len,
         f[head - 8] != 5 << 4 || f[g->v6 ? 20 : 23] != 6) {
         return false;
     }
-    if (g->bytes->len && get32(f + head - 16) != g->next) {
+    if (g->bytes->len && sn_get_be32(f + head - 16) != g->next) {
         return true;            /* a repetition: the bytes are here */
     }
     if (!g->bytes->len) {
         g_byte_array_append(g->bytes, f, head);
     }
     g_byte_array_append(g->bytes, f + head, len - head);
-    g->next = get32(f + head - 16) + len - head;
+    g->next = sn_get_be32(f + head - 16) + len - head;
     gather_flush(w, g, false);
     return true;
 }
@@ -330,9 +330,9 @@ static Fate fate_fuzz(World *w, Node *from, const uint8_t *f, size_t len)
         bad[at] = g_rand_boolean(w->rand) ? g_rand_int(w->rand) :
                   bad[at] ^ 1 << g_rand_int_range(w->rand, 0, 8);
     }
-    if (get16(bad + 12) == 0x0800 && g_rand_boolean(w->rand)) {
-        put16(bad + 24, 0);
-        put16(bad + 24, ~slow_sum(bad + 14, 20, 0));
+    if (sn_get_be16(bad + 12) == 0x0800 && g_rand_boolean(w->rand)) {
+        sn_put_be16(bad + 24, 0);
+        sn_put_be16(bad + 24, ~slow_sum(bad + 14, 20, 0));
     }
     o.flags |= SN_OFFLOAD_DATA_VALID;
     if (g_rand_int_range(w->rand, 0, 4) == 0) {
@@ -405,21 +405,21 @@ static void test_fuzz_random(void)
         }
         put_eth(f, g_rand_boolean(w->rand) ? mac_c : everyone,
                 types[g_rand_int_range(w->rand, 0, 4)]);
-        f[14] = get16(f + 12) == 0x0800 ? 0x45 : f[14];
-        if (len > 60 && get16(f + 12) == 0x0800) {
+        f[14] = sn_get_be16(f + 12) == 0x0800 ? 0x45 : f[14];
+        if (len > 60 && sn_get_be16(f + 12) == 0x0800) {
             static const uint8_t protos[] = { 1, 6, 17, 2 };
             uint16_t frag = g_rand_int_range(w->rand, 0, 4);
 
             put_ip4(f + 14, len - 14, protos[g_rand_int_range(w->rand, 0, 4)],
                     IP_S, IP_C);
-            put16(f + 20, frag << 13 | g_rand_int_range(w->rand, 0, 30));
-            put16(f + 24, 0);
-            put16(f + 24, ~slow_sum(f + 14, 20, 0));
-        } else if (len > 80 && get16(f + 12) == 0x86dd) {
+            sn_put_be16(f + 20, frag << 13 | g_rand_int_range(w->rand, 0, 30));
+            sn_put_be16(f + 24, 0);
+            sn_put_be16(f + 24, ~slow_sum(f + 14, 20, 0));
+        } else if (len > 80 && sn_get_be16(f + 12) == 0x86dd) {
             static const uint8_t next[] = { 0, 6, 17, 43, 44, 58, 60 };
 
             f[14] = 0x60;
-            put16(f + 18, len - 54);
+            sn_put_be16(f + 18, len - 54);
             f[20] = next[g_rand_int_range(w->rand, 0, 7)];
             f[21] = 255;
             sn_fw_ip6(w->client.fw, i % 2, f + 38);

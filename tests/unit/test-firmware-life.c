@@ -15,18 +15,6 @@
 #include "lwip/mem.h"
 #include "lwip/priv/tcp_priv.h"
 
-typedef struct Amount {
-    GByteArray *array;
-    size_t want;
-} Amount;
-
-static bool has_amount(void *opaque)
-{
-    Amount *a = opaque;
-
-    return a->array->len >= a->want;
-}
-
 /* ---- segments that are acknowledged in part ---- */
 
 /* The peer acknowledges the first @len bytes that @u sent. */
@@ -38,13 +26,13 @@ static void inject_ack(World *w, User *u, uint32_t first, uint32_t len)
 
     put_eth(f, mac_c, 0x0800);
     put_ip4(f + 14, 40, 6, IP_S, IP_C);
-    put16(f + 34, pcb->remote_port);
-    put16(f + 36, pcb->local_port);
-    put32(f + 38, pcb->rcv_nxt);
-    put32(f + 42, first + len);
+    sn_put_be16(f + 34, pcb->remote_port);
+    sn_put_be16(f + 36, pcb->local_port);
+    sn_put_be32(f + 38, pcb->rcv_nxt);
+    sn_put_be32(f + 42, first + len);
     f[46] = 5 << 4;
     f[47] = ACK;
-    put16(f + 48, 1000);
+    sn_put_be16(f + 48, 1000);
     g_assert_true(inject(&w->client, f, sizeof(f), &o));
     test_loop_run_bhs(w->loop);
 }
@@ -218,7 +206,7 @@ static bool tap_moved(World *w, Node *from, const uint8_t *f, size_t len,
         wire_send(w, &w->server, c, len, offload, 10000);
         return true;
     }
-    if (from == &w->server && get16(f + 12) == 0x0806) {
+    if (from == &w->server && sn_get_be16(f + 12) == 0x0806) {
         memcpy(c + 6, mac_new, 6);
         memcpy(c + 22, mac_new, 6);
         wire_send(w, &w->client, c, len, offload, 10000);

@@ -99,11 +99,11 @@ static void ping(World *w, size_t payload)
     put_eth(f, mac_c, 0x0800);
     put_ip4(f + 14, len - 14, 1, IP_S, IP_C);
     f[34] = 8;
-    put16(f + 38, 0x1234);
+    sn_put_be16(f + 38, 0x1234);
     for (size_t i = 42; i < len; i++) {
         f[i] = i;
     }
-    put16(f + 36, ~slow_sum(f + 34, len - 34, 0));
+    sn_put_be16(f + 36, ~slow_sum(f + 34, len - 34, 0));
     g_assert_true(inject(&w->client, f, len, NULL));
     test_loop_run_bhs(w->loop);
 }
@@ -119,13 +119,13 @@ static void test_arp_ping(void)
     g_assert_nonnull(f);
     g_assert_cmpmem(f, 6, mac_s, 6);
     g_assert_cmpmem(f + 22, 6, mac_c, 6);
-    g_assert_cmpuint(get32(f + 28), ==, IP_C);
+    g_assert_cmpuint(sn_get_be32(f + 28), ==, IP_C);
 
     ping(w, 56);
     f = find_frame(w, 0x0800, 34, 0, &len);
     g_assert_nonnull(f);
     g_assert_cmpuint(len, ==, 42 + 56);
-    g_assert_cmpuint(get16(f + 38), ==, 0x1234);
+    g_assert_cmpuint(sn_get_be16(f + 38), ==, 0x1234);
     g_assert_cmpuint(slow_sum(f + 34, len - 34, 0), ==, 0xffff);
     /* Larger than the MTU: answered in fragments. */
     forget_frames(w);
@@ -152,11 +152,11 @@ static void send_udp(World *w, uint32_t dst, uint16_t sport, uint16_t dport,
 
     put_eth(f, dst == UINT32_MAX ? everyone : mac_c, 0x0800);
     put_ip4(f + 14, 28 + len, 17, 0xc0000203, dst);
-    put16(f + 34, sport);
-    put16(f + 36, dport);
-    put16(f + 38, 8 + len);
+    sn_put_be16(f + 34, sport);
+    sn_put_be16(f + 36, dport);
+    sn_put_be16(f + 38, 8 + len);
     memcpy(f + 42, data, len);
-    put16(f + 40, ~slow_sum(f + 34, 8 + len, pseudo4(f + 14, 8 + len)));
+    sn_put_be16(f + 40, ~slow_sum(f + 34, 8 + len, pseudo4(f + 14, 8 + len)));
     wire_send(w, &w->client, f, 42 + len, NULL, 10000);
 }
 
@@ -184,7 +184,7 @@ static void dhcp_answer(World *w, Services *x, const uint8_t *m, size_t len)
     }
     memcpy(a, m, 240);
     a[0] = 2;
-    put32(a + 16, 0xc0000221);                  /* 192.0.2.33 */
+    sn_put_be32(a + 16, 0xc0000221);                  /* 192.0.2.33 */
     a[240] = 53;
     a[241] = 1;
     a[242] = type == 1 ? 2 : x->nak ? 6 : 5;
@@ -220,27 +220,27 @@ static bool tap_services(World *w, Node *from, const uint8_t *f, size_t len,
     if (from != &w->client) {
         return false;
     }
-    if (get16(f + 12) == 0x0806 && get16(f + 20) == 1 &&
-        get32(f + 38) == 0xc0000203) {
+    if (sn_get_be16(f + 12) == 0x0806 && sn_get_be16(f + 20) == 1 &&
+        sn_get_be32(f + 38) == 0xc0000203) {
         uint8_t a[42];
 
         memcpy(a, f, 42);
         memcpy(a, f + 6, 6);
         memcpy(a + 6, mac_s, 6);
-        put16(a + 20, 2);
+        sn_put_be16(a + 20, 2);
         memcpy(a + 22, mac_s, 6);
-        put32(a + 28, 0xc0000203);
+        sn_put_be32(a + 28, 0xc0000203);
         memcpy(a + 32, f + 22, 10);
         wire_send(w, &w->client, a, 42, NULL, 10000);
         return true;
     }
-    if (len > 42 && get16(f + 12) == 0x0800 && f[23] == 17) {
-        if (get16(f + 36) == 67) {
+    if (len > 42 && sn_get_be16(f + 12) == 0x0800 && f[23] == 17) {
+        if (sn_get_be16(f + 36) == 67) {
             dhcp_answer(w, x, f + 42, len - 42);
             return true;
         }
-        if (get16(f + 36) == 53) {
-            dns_answer(w, x, get16(f + 34), f + 42, len - 42);
+        if (sn_get_be16(f + 36) == 53) {
+            dns_answer(w, x, sn_get_be16(f + 34), f + 42, len - 42);
             return true;
         }
     }
@@ -392,9 +392,9 @@ static void test_ip6(void)
     g_assert_false(sn_fw_ip6(w->client.fw, 1, addr));
     run_until(w, is_connected, u, 10 * SEC);
     g_assert_true(sn_fw_ip6(w->client.fw, 0, addr));
-    g_assert_cmpuint(get16(addr), ==, 0xfe80);
+    g_assert_cmpuint(sn_get_be16(addr), ==, 0xfe80);
     g_assert_true(sn_fw_ip6(w->client.fw, 1, addr));
-    g_assert_cmpuint(get32(addr), ==, 0x20010db8);
+    g_assert_cmpuint(sn_get_be32(addr), ==, 0x20010db8);
     g_assert_false(sn_fw_ip6(w->client.fw, 2, addr));
     g_assert_false(sn_fw_ip6(w->client.fw, 9, addr));
     l = user_new(&w->client, "fe80::5054:ff:fe01:204", 4420);
@@ -417,15 +417,16 @@ static void router_advertisement(World *w)
 
     put_eth(f, (const uint8_t *)"\x33\x33\0\0\0\1", 0x86dd);
     ip[0] = 0x60;
-    put16(ip + 4, sizeof(body));
+    sn_put_be16(ip + 4, sizeof(body));
     ip[6] = 58;
     ip[7] = 255;
-    put16(ip + 8, 0xfe80);
+    sn_put_be16(ip + 8, 0xfe80);
     ip[23] = 0x77;
-    put16(ip + 24, 0xff02);
+    sn_put_be16(ip + 24, 0xff02);
     ip[39] = 1;
     memcpy(ip + 40, body, sizeof(body));
-    put16(ip + 42, ~slow_sum(ip + 8, 32 + sizeof(body), 58 + sizeof(body)));
+    sn_put_be16(ip + 42, ~slow_sum(ip + 8, 32 + sizeof(body),
+                                   58 + sizeof(body)));
     g_assert_true(inject(&w->client, f, sizeof(f), NULL));
 }
 

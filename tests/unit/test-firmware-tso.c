@@ -19,18 +19,6 @@ typedef struct Cutter {
     size_t longest;             /* payload, bytes */
 } Cutter;
 
-typedef struct Amount {
-    GByteArray *array;
-    size_t want;
-} Amount;
-
-static bool has_amount(void *opaque)
-{
-    Amount *a = opaque;
-
-    return a->array->len >= a->want;
-}
-
 static uint32_t pseudo6(const uint8_t *ip, size_t len)
 {
     return slow_sum(ip + 8, 32, 6 + len);
@@ -46,18 +34,18 @@ static void send_piece(World *w, const uint8_t *f, size_t head, size_t tcp,
     memcpy(c, f, head);
     memcpy(c + head, f + head + off, n);
     if (tcp == 34) {
-        put16(c + 16, head + n - 14);
-        put16(c + 24, 0);
-        put16(c + 24, ~slow_sum(c + 14, 20, 0));
+        sn_put_be16(c + 16, head + n - 14);
+        sn_put_be16(c + 24, 0);
+        sn_put_be16(c + 24, ~slow_sum(c + 14, 20, 0));
     } else {
-        put16(c + 18, head + n - 54);
+        sn_put_be16(c + 18, head + n - 54);
     }
-    put32(c + tcp + 4, get32(c + tcp + 4) + off);
+    sn_put_be32(c + tcp + 4, sn_get_be32(c + tcp + 4) + off);
     if (!last) {
         c[tcp + 13] &= ~(FIN | 8);
     }
-    put16(c + tcp + 16, 0);
-    put16(c + tcp + 16, ~slow_sum(c + tcp, head + n - tcp, tcp == 34 ?
+    sn_put_be16(c + tcp + 16, 0);
+    sn_put_be16(c + tcp + 16, ~slow_sum(c + tcp, head + n - tcp, tcp == 34 ?
           pseudo4(c + 14, head + n - tcp) : pseudo6(c + 14, head + n - tcp)));
     if (w->fate) {
         fate = w->fate(w, &w->client, c, head + n);
@@ -81,7 +69,7 @@ static bool tap_cut(World *w, Node *from, const uint8_t *f, size_t len,
     g_assert_cmpuint(o->csum_start, ==, tcp);
     g_assert_cmpuint(o->csum_offset, ==, 16);
     /* The pseudo header's sum is that of the whole. */
-    g_assert_cmpuint(get16(f + tcp + 16), ==, cut->v6 ?
+    g_assert_cmpuint(sn_get_be16(f + tcp + 16), ==, cut->v6 ?
                      pseudo6(f + 14, len - tcp) : pseudo4(f + 14, len - tcp));
     if (!o->gso_type) {
         g_assert_cmpuint(len, <=, 1514);

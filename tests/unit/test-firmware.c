@@ -13,18 +13,6 @@
 #include "lwip/etharp.h"
 #include "lwip/priv/tcp_priv.h"
 
-typedef struct Amount {
-    GByteArray *array;
-    size_t want;
-} Amount;
-
-static bool has_amount(void *opaque)
-{
-    Amount *a = opaque;
-
-    return a->array->len >= a->want;
-}
-
 /* Echo of about @total random bytes in random writes. */
 static void echo(World *w, size_t total)
 {
@@ -204,7 +192,7 @@ static void test_close(void)
 /* A packet that waits for ARP must not point into the caller's memory. */
 static Fate fate_no_arp(World *w, Node *from, const uint8_t *f, size_t len)
 {
-    return (Fate){ get16(f + 12) != 0x0806, 10000 };
+    return (Fate){ sn_get_be16(f + 12) != 0x0806, 10000 };
 }
 
 static void test_close_unresolved(void)

@@ -8,6 +8,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "smartnic/be.h"
 #include "smartnic/gso.h"
 
 enum { FIN = 1, PSH = 8, ACK = 16, CWR = 0x80 };
@@ -19,22 +20,6 @@ typedef struct Frame {
     bool v6;
     SnOffload offload;
 } Frame;
-
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = v >> 8;
-    p[1] = v;
-}
-
-static unsigned get16(const uint8_t *p)
-{
-    return p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
 
 /* RFC 1071, the slow way: 0xffff when the checksum within is right. */
 static unsigned sum16(uint32_t sum, const uint8_t *p, size_t len)
@@ -54,22 +39,22 @@ static Frame *frame_new(bool v6, unsigned tags, size_t payload)
     f->v6 = v6;
     memset(f->bytes, 0x52, 12);
     for (unsigned i = 0; i < tags; i++) {
-        put16(f->bytes + 12 + 4 * i, i ? 0x8100 : 0x88a8);
+        sn_put_be16(f->bytes + 12 + 4 * i, i ? 0x8100 : 0x88a8);
     }
     f->ip = 14 + 4 * tags;
     f->tcp = f->ip + (v6 ? 40 : 20);
     f->len = f->tcp + TCP_HEAD + payload;
-    put16(f->bytes + f->ip - 2, v6 ? 0x86dd : 0x0800);
+    sn_put_be16(f->bytes + f->ip - 2, v6 ? 0x86dd : 0x0800);
     ip = f->bytes + f->ip;
     tcp = f->bytes + f->tcp;
     ip[0] = v6 ? 0x60 : 0x45;
     if (v6) {
-        put16(ip + 4, TCP_HEAD + payload);
+        sn_put_be16(ip + 4, TCP_HEAD + payload);
         ip[6] = 6;
         memset(ip + 8, 0xfd, 32);
     } else {
-        put16(ip + 2, 20 + TCP_HEAD + payload);
-        put16(ip + 4, 0xffff);          /* identification wraps */
+        sn_put_be16(ip + 2, 20 + TCP_HEAD + payload);
+        sn_put_be16(ip + 4, 0xffff);          /* identification wraps */
         ip[9] = 6;
         memset(ip + 12, 10, 8);
     }
@@ -105,15 +90,15 @@ static void check_part(const SnGso *g, const Frame *f, unsigned part)
 
     g_assert_cmpmem(out, f->ip, f->bytes, f->ip);
     if (f->v6) {
-        g_assert_cmpuint(get16(ip + 4), ==, tcp_len);
+        g_assert_cmpuint(sn_get_be16(ip + 4), ==, tcp_len);
     } else {
-        g_assert_cmpuint(get16(ip + 2), ==, 20 + tcp_len);
-        g_assert_cmpuint(get16(ip + 4), ==, (0xffff + part) & 0xffff);
+        g_assert_cmpuint(sn_get_be16(ip + 2), ==, 20 + tcp_len);
+        g_assert_cmpuint(sn_get_be16(ip + 4), ==, (0xffff + part) & 0xffff);
         g_assert_cmpuint(sum16(0, ip, 20), ==, 0xffff);
     }
     g_assert_cmpuint(sum16(sum16(6 + tcp_len, f->v6 ? ip + 8 : ip + 12,
                                  f->v6 ? 32 : 8), tcp, tcp_len), ==, 0xffff);
-    g_assert_cmpuint(get32(tcp + 4), ==, (uint32_t)(0xffffffff + at));
+    g_assert_cmpuint(sn_get_be32(tcp + 4), ==, (uint32_t)(0xffffffff + at));
     g_assert_cmpuint(tcp[13], ==, ACK | (part ? 0 : CWR) |
                                   (last ? PSH | FIN : 0));
 }
