@@ -52,15 +52,7 @@ static void send_pdu(Conn *c, uint8_t *bhs, const void *data, uint32_t len)
     g_byte_array_append(pdu, bhs, BHS);
     g_byte_array_append(pdu, data, len);
     g_byte_array_append(pdu, pad, -len & 3);
-    if (c->d->mangle && c->d->mangle_skip) {
-        c->d->mangle_skip--;
-    } else if (c->d->mangle) {
-        void (*mangle)(GByteArray *) = c->d->mangle;
-
-        c->d->mangle = NULL;
-        mangle(pdu);
-    }
-    memory_stream_send(c->ms, pdu->data, pdu->len);
+    memory_stream_answer(c->ms, pdu);
 }
 
 static void answer_to(const uint8_t *request, uint8_t *bhs, uint8_t opcode)

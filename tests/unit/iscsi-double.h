@@ -35,8 +35,6 @@ typedef struct IscsiDouble {
     uint16_t ascq;
     /* A unit attention that the next command but INQUIRY is told; 0: none. */
     uint16_t attention;
-    void (*mangle)(GByteArray *pdu);    /* changes the next PDU */
-    unsigned mangle_skip;       /* so many PDUs later */
 
     /* What was seen. */
     unsigned calls[256];        /* by operation code */

@@ -384,6 +384,21 @@ void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len)
     }
 }
 
+void memory_stream_answer(MemoryStream *ms, GByteArray *answer)
+{
+    MemoryNet *net = ms->net;
+
+    if (net->mangle && net->mangle_skip) {
+        net->mangle_skip--;
+    } else if (net->mangle) {
+        void (*mangle)(GByteArray *) = net->mangle;
+
+        net->mangle = NULL;
+        mangle(answer);
+    }
+    memory_stream_send(ms, answer->data, answer->len);
+}
+
 void memory_stream_end(MemoryStream *ms, int err)
 {
     if (!ms->ended) {

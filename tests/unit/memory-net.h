@@ -37,6 +37,9 @@ struct MemoryNet {
     size_t grain;               /* most bytes that move at a time */
     bool dead;                  /* connecting never ends */
     bool stalled;               /* nothing moves, nothing is told */
+    /* Changes an answer, once: the next, or the one so many later. */
+    void (*mangle)(GByteArray *answer);
+    unsigned mangle_skip;
 };
 
 MemoryNet *memory_net_new(SnLoop *loop, const MemoryPeerOps *ops,
@@ -51,6 +54,8 @@ const char *memory_stream_host(const MemoryStream *ms);
 unsigned memory_stream_flags(const MemoryStream *ms);
 /* The peer sends; the bytes are copied. */
 void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len);
+/* The same with a whole answer, which may be mangled; the caller's to free. */
+void memory_stream_answer(MemoryStream *ms, GByteArray *answer);
 /* The peer ends the connection: 0 in order, or a negative errno. */
 void memory_stream_end(MemoryStream *ms, int err);
 /* Ends all connections. */

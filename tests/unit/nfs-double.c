@@ -116,18 +116,9 @@ static void call_free(Call *c)
 static void send_answer(Call *c)
 {
     uint32_t mark = GUINT32_TO_BE(0x80000000 | (c->out->len - 4));
-    NfsDouble *d = c->conn->d;
 
     memcpy(c->out->data, &mark, 4);
-    if (d->mangle && d->mangle_skip) {
-        d->mangle_skip--;
-    } else if (d->mangle) {
-        void (*mangle)(GByteArray *) = d->mangle;
-
-        d->mangle = NULL;
-        mangle(c->out);
-    }
-    memory_stream_send(c->conn->ms, c->out->data, c->out->len);
+    memory_stream_answer(c->conn->ms, c->out);
 }
 
 static void put_attributes(Call *c)

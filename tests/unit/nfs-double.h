@@ -41,9 +41,6 @@ typedef struct NfsDouble {
 
     /* The next @fail_count calls of @fail_proc get @fail_status. */
     unsigned fail_proc, fail_count, fail_status;
-    /* The next answer, with its record mark, is changed by: */
-    void (*mangle)(GByteArray *answer);
-    unsigned mangle_skip;       /* so many answers later */
 
     /* What was seen. */
     unsigned calls[NFS_PROCS];
