@@ -13,28 +13,38 @@ from results import Sample
 
 GUEST = os.environ.get("BARE_GUEST") or os.path.join(
     TOP, "build", "bench", "bare", "bare-guest.elf")
-DEPTHS = (1, 4, 16, 64)
-CASES = [f"{kind}:{depth}" for kind in ("read:4096", "write:4096",
-                                        "read:131072")
-         for depth in DEPTHS]
 SIZE = 1 << 30
 DBBUF = "dbbuf"                 # shadow doorbells: a word for the guest
 
 
-def qemu_null(device, *more):
-    """One of QEMU's own functions, with QEMU's null backend."""
-    return [*more, "-blockdev",
-            f"null-co,node-name=disk,size={SIZE},read-zeroes=off",
-            "-device", device + ",drive=disk"]
+def cases_at(depths):
+    """What the bare guest does, with so many requests in flight."""
+    return [f"{kind}:{depth}" for kind in ("read:4096", "write:4096",
+                                           "read:131072")
+            for depth in depths]
 
 
-def qemu_virtio(options="", *more):
-    return qemu_null("virtio-blk-pci,disable-legacy=on,num-queues=1,"
-                     "queue-size=256" + options, *more)
+# QEMU's null backend
+QEMU_NULL = ["-blockdev",
+             f"null-co,node-name=disk,size={SIZE},read-zeroes=off"]
+
+
+def qemu_virtio(disk):
+    """Variants of QEMU's virtio-blk, of one queue as the card's is, on @disk:
+    arguments that make a drive of that name."""
+    device = ("virtio-blk-pci,drive=disk,disable-legacy=on,num-queues=1,"
+              "queue-size=256")
+    return {
+        "qemu-virtio-blk": ("", [*disk, "-device", device]),
+        "qemu-virtio-blk-iothread": (
+            "", ["-object", "iothread,id=io", *disk, "-device",
+                 device + ",iothread=io"]),
+    }
 
 
 def qemu_nvme(ioeventfd):
-    return qemu_null(f"nvme,serial=null,ioeventfd={ioeventfd}")
+    return [*QEMU_NULL, "-device",
+            f"nvme,serial=null,ioeventfd={ioeventfd},drive=disk"]
 
 
 def card_null(lab, function):
@@ -45,7 +55,7 @@ def card_null(lab, function):
 
 class Bare:
     """Runs of the bare guest; a variant is (words for it, arguments)."""
-    cases = CASES
+    cases = cases_at((1, 4, 16, 64))
 
     def why_not(self, lab):
         """A reason why it cannot run, or None."""
@@ -65,6 +75,13 @@ class Bare:
         return Machine("bare", ["-kernel", GUEST, "-append",
                                 f"ms={ms} {words} " + " ".join(cases), *args],
                        lab.bed.folder, memory=128, wrapper=lab.wire.wrapper)
+
+    def fill(self, lab, args):
+        """Writes all over a disk: pages never written are all one."""
+        with self.boot(lab, "", args, 1000, ["write:131072:16"]) as machine:
+            machine.wait_for("^@@ BEGIN")
+            machine.write("xx")
+            machine.wait_for("^@@ DONE")
 
     def run(self, lab, variant, how, number):
         """Boots once and measures every case; yields samples."""
@@ -108,7 +125,6 @@ class Null(Bare):
 
     def variants(self, lab):
         """By name; the others are compared with the first."""
-        iothread = ["-object", "iothread,id=io"]
         return {
             "card-nvme": ("", card_null(lab, "nvme")),
             "card-nvme-dbbuf": (DBBUF, card_null(lab, "nvme")),
@@ -117,9 +133,7 @@ class Null(Bare):
             "qemu-nvme": ("", qemu_nvme("off")),
             "qemu-nvme-dbbuf": (DBBUF, qemu_nvme("off")),
             "qemu-nvme-dbbuf-ioeventfd": (DBBUF, qemu_nvme("on")),
-            "qemu-virtio-blk": ("", qemu_virtio()),
-            "qemu-virtio-blk-iothread": (
-                "", qemu_virtio(",iothread=io", *iothread)),
+            **qemu_virtio(QEMU_NULL),
         }
 
 
@@ -135,13 +149,7 @@ class Tcp(Bare):
         return lab.target_pid()
 
     def prepare(self, lab):
-        """Fills the target's disk: pages that were never written are all
-        one."""
-        with self.boot(lab, "", lab.card_args("virtio-blk"), 1000,
-                       ["write:131072:16"]) as machine:
-            machine.wait_for("^@@ BEGIN")
-            machine.write("xx")
-            machine.wait_for("^@@ DONE")
+        self.fill(lab, lab.card_args("virtio-blk"))
 
     def variants(self, lab):
         return {

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from bare_bench import Bare
+from bare_bench import Bare, cases_at, qemu_virtio
 from machine import DEPS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,9 +20,7 @@ IQN = "iqn.2026-11.org.smartnic:vol0"
 
 class Peers(Bare):
     """@url: of the disk. @address: of its server."""
-    cases = [f"{kind}:{depth}" for kind in ("read:4096", "write:4096",
-                                            "read:131072")
-             for depth in (1, 32)]
+    cases = cases_at((1, 32))
 
     def __init__(self):
         self._server = None
@@ -52,11 +50,7 @@ class Peers(Bare):
         if len(told) != 2:
             raise RuntimeError(f"no {self.name} server")
         self._pid = int(told[1])
-        with self.boot(lab, "", self.card(lab, "virtio-blk"), 1000,
-                       ["write:131072:16"]) as machine:
-            machine.wait_for("^@@ BEGIN")
-            machine.write("xx")
-            machine.wait_for("^@@ DONE")
+        self.fill(lab, self.card(lab, "virtio-blk"))
 
     def server_pid(self, lab):
         return self._pid
@@ -73,20 +67,13 @@ class Peers(Bare):
             self.url, netdev=lab.wire.netdev,
             ip=lab.wire.card_ip, card=f",function={function}")
 
-    def qemu(self, lab, options="", *more):
-        return [*more, "-drive",
-                f"file={self.url},format=raw,if=none,id=disk,cache=none",
-                "-device", "virtio-blk-pci,drive=disk,disable-legacy=on,"
-                "num-queues=1,queue-size=256" + options]
-
     def variants(self, lab):
-        iothread = ["-object", "iothread,id=io"]
         return {
             "card-nvme": ("", self.card(lab, "nvme")),
             "card-virtio-blk": ("", self.card(lab, "virtio-blk")),
-            "qemu-virtio-blk": ("", self.qemu(lab)),
-            "qemu-virtio-blk-iothread": (
-                "", self.qemu(lab, ",iothread=io", *iothread)),
+            **qemu_virtio([
+                "-drive",
+                f"file={self.url},format=raw,if=none,id=disk,cache=none"]),
         }
 
 
