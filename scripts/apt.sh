@@ -113,6 +113,13 @@ sn_apt_download() {
         die "fetching $* failed, see $APT_LOG"
 }
 
+# sn_apt_libraries PACKAGE... : the libraries that they need, at any distance
+sn_apt_libraries() {
+    sn_apt_cache depends --recurse --no-recommends --no-suggests \
+        --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
+        grep -E '^(lib|zlib|pci\.ids)' | grep -v ':' | sort -u
+}
+
 # sn_apt_source FOLDER PACKAGE[=VERSION] : fetches a source package's files.
 # For backports only the original archive may be left in the pool, so a
 # failure counts only when that is missing; the caller checks.

@@ -19,10 +19,7 @@ rm -rf "$dir"
 mkdir -p "$dir/debs"
 sn_apt_init
 say "fetching the peers of the iscsi and nfs benches"
-mapfile -t libraries < <(
-    sn_apt_cache depends --recurse --no-recommends --no-suggests \
-        --no-conflicts --no-breaks --no-replaces --no-enhances \
-        "${servers[@]}" | grep -E '^lib' | grep -v ':' | sort -u)
+mapfile -t libraries < <(sn_apt_libraries "${servers[@]}")
 # One by one: what is virtual, or not there, is not needed by all of them.
 sn_apt_download "$dir/debs" "qemu-block-extra=$version" "${servers[@]}"
 for p in "${libraries[@]}"; do

@@ -15,16 +15,22 @@ lsblk -d -o NAME,TYPE,SIZE,LOG-SEC,DISC-MAX $disk || fail "no disk"
 nvme list || fail "nvme list"
 echo "identity, from the target: $(cat $block/wwid)"
 
+# keep_file DISK: with a filesystem, which is left mounted
+keep_file() {
+    mkfs.ext4 -q -F $1 || fail "mkfs.ext4"
+    mount -t ext4 $1 /mnt || fail "mount"
+    cp /run/data /mnt/data && sync && umount /mnt || fail "writing a file"
+    mount -t ext4 $1 /mnt || fail "mounting again"
+    cmp /run/data /mnt/data || fail "the file came back different"
+}
+kept="16 MiB written, unmounted, mounted again: the same bytes"
+
 say "== A filesystem on the remote volume"
 dd if=/dev/urandom of=/run/data bs=64k count=256 2>/dev/null
-mkfs.ext4 -q -F $disk || fail "mkfs.ext4"
-mount -t ext4 $disk /mnt || fail "mount"
-cp /run/data /mnt/data && sync && umount /mnt || fail "writing a file"
-mount -t ext4 $disk /mnt || fail "mounting again"
-cmp /run/data /mnt/data || fail "the file came back different"
+keep_file $disk
 df -h /mnt
 umount /mnt
-echo "16 MiB written, unmounted, mounted again: the same bytes"
+echo "$kept"
 
 nsid=0
 for protocol in $protocols; do
@@ -33,11 +39,9 @@ for protocol in $protocols; do
     say "== Namespace $nsid of the same controller: $protocol"
     node_of $nsid
     cat /sys/block/$node/wwid
-    mkfs.ext4 -q -F /dev/$node && mount -t ext4 /dev/$node /mnt || fail mkfs
-    cp /run/data /mnt/data && sync && umount /mnt || fail "writing a file"
-    mount -t ext4 /dev/$node /mnt && cmp /run/data /mnt/data || fail compare
+    keep_file /dev/$node
     umount /mnt
-    echo "16 MiB written, unmounted, mounted again: the same bytes"
+    echo "$kept"
 done
 
 say "== Network traffic and storage I/O at the same time, on one port"

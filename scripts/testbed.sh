@@ -38,13 +38,6 @@ programs=(lsblk lspci mkfs.ext4 iperf3 blkdiscard fstrim nvme losetup
           rpcbind rpc.nfsd rpc.mountd exportfs)
 fio_off=(numa rdma rados rbd http gfapi pmem libnfs tcmalloc libzbc xnvme dfs)
 
-# The libraries that packages need, at any distance
-closure() {
-    sn_apt_cache depends --recurse --no-recommends --no-suggests \
-        --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
-        grep -E '^(lib|zlib|pci\.ids)' | grep -v ':' | sort -u
-}
-
 # The package behind the name of the newest kernel
 kernel_package() {
     sn_apt_cache depends linux-image-cloud-amd64 |
@@ -65,7 +58,7 @@ fetch() {
 fetch_packages() {
     rm -rf "$bed/debs"
     # shellcheck disable=SC2046
-    sn_apt_download "$bed/debs" "$@" $(closure "$@")
+    sn_apt_download "$bed/debs" "$@" $(sn_apt_libraries "$@")
     mkdir -p "$root"
     for deb in "$bed"/debs/*.deb; do
         dpkg-deb -x "$deb" "$root"
