@@ -41,8 +41,9 @@ for d in $nvme $iscsi $nfs; do
         cmp - /run/$(basename $d) || fail "$d has another's data"
 done
 say OK
-""", volume=VOLUME, wrapper=NO_NETWORK, extra=["-device", "smartnic-volume,id=v2,bus=nic0.0,"
-                           f"nsid=2,url={ISCSI_VOLUME}"])
+""", volume=VOLUME, wrapper=NO_NETWORK, extra=[
+            "-device",
+            f"smartnic-volume,id=v2,bus=nic0.0,nsid=2,url={ISCSI_VOLUME}"])
         guest.wait_for("@@ READY")
         guest.qmp("device_add", driver="smartnic-volume", id="v3",
                   bus="nic0.0", nsid=3, url=NFS_VOLUME)
