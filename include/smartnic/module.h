@@ -31,7 +31,7 @@
  * volume.h, stream.h, loop.h or here. A module and a plugin that do not have
  * the same number do not go together; the plugin says so and refuses it.
  */
-#define SN_MODULE_ABI 1
+#define SN_MODULE_ABI 2
 
 /* What the plugin does for a module. It lives as long as the process. */
 typedef struct SnModuleServices {

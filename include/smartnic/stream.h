@@ -70,6 +70,7 @@ typedef struct SnStreamOps {
     void (*tx_detach)(SnStream *s, SnTx *tx);
     unsigned (*peek)(SnStream *s, struct iovec *iov, unsigned max);
     void (*consume)(SnStream *s, size_t len);
+    uint16_t (*local_port)(SnStream *s);
     void (*close)(SnStream *s);
 } SnStreamOps;
 
@@ -122,6 +123,12 @@ static inline void sn_stream_consume(SnStream *s, size_t len)
     s->ops->consume(s, len);
 }
 
+/* The port that it comes from. Only between connected() and closed(). */
+static inline uint16_t sn_stream_local_port(SnStream *s)
+{
+    return s->ops->local_port(s);
+}
+
 /*
  * Ends the stream now (RST unless everything was finished: no linger) and
  * frees it. No callback comes afterwards and no memory stays borrowed. May be
@@ -137,6 +144,13 @@ static inline void sn_stream_close(SnStream *s)
  * (AUTH_SYS of NFS) take as a sign of a computer that may be trusted.
  */
 #define SN_NET_RESERVED_PORT (1 << 0)
+
+/*
+ * Connect from this very port, if it is free (SN_NET_RESERVED_PORT says what
+ * else will do; 0: nothing is wanted). From the port of a connection before, to
+ * the same place, a server knows who comes back, and forgets that one.
+ */
+#define SN_NET_FROM_PORT(port) ((unsigned)(port) << 16)
 
 /* A place to connect from: the firmware of one card. */
 struct SnNet {

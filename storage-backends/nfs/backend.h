@@ -7,6 +7,7 @@
  *   mount.c        from the path in the URL to the file's handle
  *   probe.c        what the file is, asked when a session begins and after
  *   io.c           requests as READ and WRITE, their answers, cancelling
+ *   lost.c         writes whose answer was lost: sent again as the same calls
  *   uncommitted.c  what the server has but may still lose: COMMIT, and writing
  *                  it again after a restart of the server
  *   guard.c        answers that libnfs must not see
@@ -97,6 +98,8 @@ typedef struct SnNfsConn {
     SnNfsGuard guard;
     struct rpc_context *rpc;    /* NULL: none */
     bool connected;
+    uint16_t port;              /* the last connection came from it; or 0 */
+    unsigned tries;             /* to connect, since then */
     unsigned in_flight;         /* of io.c */
     bool alive_pending;         /* a GETATTR is not answered */
     bool heard;                 /* an answer came since it was sent */
@@ -122,6 +125,8 @@ typedef struct SnNfsOp {
     uint32_t len, done;         /* bytes; those that are through */
     bool stable;                /* FILE_SYNC */
     SnNfsData *data;            /* of a write */
+    uint32_t xid;               /* of the last call */
+    bool same_call;             /* the next one is that again, on @conn */
     int64_t due;                /* when it is sent again, ns */
 } SnNfsOp;
 
@@ -130,7 +135,8 @@ typedef struct SnNfsUncommitted {
     GQueue written;             /* since the last COMMIT was sent */
     GQueue committing;          /* the COMMIT under way is about these */
     GQueue rewriting;           /* to be written again; a batch, in order */
-    uint64_t bytes;             /* of all these, and of writes in flight */
+    uint64_t bytes;             /* of all these, of writes in flight, and of
+                                 * those in lost.c */
     uint64_t new_bytes;         /* of @written */
     char verf[NFS3_WRITEVERFSIZE];  /* the server's, for all the above */
     bool commit_pending;        /* sent, not answered */
@@ -162,6 +168,7 @@ struct SnBackend {
     SnBh *fail_bh;
     bool fail_permanent;
     char *fail_message;
+    uint32_t next_xid;
 
     /* mount.c */
     char *dir;                  /* what MOUNT is asked for */
@@ -183,6 +190,7 @@ struct SnBackend {
     GQueue retries;             /* of SnNfsOp: to be sent again */
     GQueue orphans;             /* cancelled, answer outstanding */
     GQueue spare;
+    GQueue lost;                /* writes, of lost.c */
     SnTimer *retry_timer;
 
     SnNfsUncommitted unc;
@@ -223,6 +231,11 @@ void sn_nfs_conn_close(SnNfsConn *c);
  * lives. Else the session has failed, or had already.
  */
 bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what);
+/*
+ * Goes before every call on a connection to the NFS service: c->rpc, and the
+ * call gets a transaction identifier (RFC 5531 section 9) that none had yet.
+ */
+struct rpc_context *sn_nfs_new_call(SnNfsConn *c);
 /* What libnfs's call returned, when it is not 0. */
 void sn_nfs_call_failed(SnNfsConn *c, const char *what);
 /* The connections are there; the file's handle is next. */
@@ -252,10 +265,24 @@ void sn_nfs_io_cancel(SnBackend *be, SnIo *io);
 void sn_nfs_io_forget(SnBackend *be);
 void sn_nfs_io_retry(void *opaque);
 void sn_nfs_io_free(SnBackend *be);
+/* @op has no request any more. */
+void sn_nfs_op_detach(SnNfsOp *op);
+/* @op is in no queue, and nobody answers it any more. */
+void sn_nfs_op_free(SnNfsOp *op);
 /* The flush @op is over. */
 void sn_nfs_io_flushed(SnNfsOp *op, int err);
 /* The connection that has least to do. */
 SnNfsConn *sn_nfs_io_conn(SnBackend *be);
+
+/* lost.c: takes over @op, a write whose call may have been carried out. */
+void sn_nfs_lost_add(SnNfsOp *op);
+/*
+ * Makes @op, a new write, the same call as a lost one that it repeats. True,
+ * and op->data, conn, xid, stable and same_call are set, if there is such a
+ * one. Lost ones that it writes over are forgotten in any case.
+ */
+bool sn_nfs_lost_match(SnNfsOp *op);
+void sn_nfs_lost_forget(SnBackend *be);
 
 /* uncommitted.c */
 void sn_nfs_unc_init(SnBackend *be);

@@ -43,11 +43,16 @@ static SnNfsOp *op_new(SnBackend *be, SnIo *io)
     return op;
 }
 
-/* It is in no queue, and nobody answers it any more. */
-static void op_free(SnNfsOp *op)
+void sn_nfs_op_detach(SnNfsOp *op)
+{
+    ((Scratch *)sn_io_scratch(op->io))->op = NULL;
+    op->io = NULL;
+}
+
+void sn_nfs_op_free(SnNfsOp *op)
 {
     if (op->io) {
-        ((Scratch *)sn_io_scratch(op->io))->op = NULL;
+        sn_nfs_op_detach(op);
     }
     if (op->data) {
         sn_nfs_data_drop(op->be, op->data);
@@ -63,7 +68,7 @@ static void op_done(SnNfsOp *op, int err)
     if (!io) {
         g_queue_unlink(&op->be->orphans, &op->link);
     }
-    op_free(op);
+    sn_nfs_op_free(op);
     if (io) {
         sn_backend_done(io, err);
     }
@@ -125,7 +130,7 @@ void sn_nfs_io_retry(void *opaque)
 
 /*
  * Begins the callback of an operation: true when it brings an answer. Else the
- * operation is gone; the volume sends the request again.
+ * operation is gone, or a lost write; the volume sends the request again.
  */
 static bool op_answered(SnNfsOp *op, int rpc_status, const char *what)
 {
@@ -140,7 +145,12 @@ static bool op_answered(SnNfsOp *op, int rpc_status, const char *what)
     if (!op->io) {
         g_queue_unlink(&op->be->orphans, &op->link);
     }
-    op_free(op);
+    if (op->type == SN_IO_WRITE && !op->done) {
+        op->conn = c;
+        sn_nfs_lost_add(op);
+    } else {
+        sn_nfs_op_free(op);
+    }
     return false;
 }
 
@@ -168,7 +178,7 @@ static bool op_good(SnNfsOp *op, nfsstat3 status)
         if (!op->io) {
             g_queue_unlink(&be->orphans, &op->link);
         }
-        op_free(op);            /* the volume sends the request again */
+        sn_nfs_op_free(op);            /* the volume sends the request again */
         break;
     }
     return false;
@@ -302,6 +312,17 @@ SnNfsConn *sn_nfs_io_conn(SnBackend *be)
     return best;
 }
 
+/* For the call of a READ or WRITE. */
+static struct rpc_context *number(SnNfsOp *op)
+{
+    if (!op->same_call) {
+        op->xid = op->be->next_xid++;
+    }
+    op->same_call = false;
+    rpc_set_next_xid(op->conn->rpc, op->xid);
+    return op->conn->rpc;
+}
+
 static int send_read(SnNfsOp *op)
 {
     READ3args args = {
@@ -310,7 +331,7 @@ static int send_read(SnNfsOp *op)
         .count = op->len - op->done,
     };
 
-    return rpc_nfs3_read_async(op->conn->rpc, read_answered, &args, op);
+    return rpc_nfs3_read_async(number(op), read_answered, &args, op);
 }
 
 static int send_write(SnNfsOp *op)
@@ -324,7 +345,7 @@ static int send_write(SnNfsOp *op)
 
     args.data.data_len = args.count;
     args.data.data_val = (char *)op->data->bytes + op->done;
-    return rpc_nfs3_write_async(op->conn->rpc, write_answered, &args, op);
+    return rpc_nfs3_write_async(number(op), write_answered, &args, op);
 }
 
 /* False when there is no memory for it. */
@@ -334,7 +355,9 @@ static bool send_op(SnNfsOp *op)
     SnSockets *before;
     int ret;
 
-    op->conn = sn_nfs_io_conn(be);
+    if (!op->same_call) {
+        op->conn = sn_nfs_io_conn(be);
+    }
     before = sn_nfs_enter(be);
     ret = op->type == SN_IO_READ ? send_read(op) : send_write(op);
     sn_nfs_leave(be, before);
@@ -369,7 +392,7 @@ static bool start(SnNfsOp *op)
     SnBackend *be = op->be;
     const SnIo *io = op->io;
 
-    if (io->op == SN_IO_WRITE) {
+    if (io->op == SN_IO_WRITE && !sn_nfs_lost_match(op)) {
         op->stable = io->flags & SN_IO_FUA ||
                      !sn_nfs_unc_has_room(be, io->len);
         op->data = sn_nfs_data_new(be, io);
@@ -394,7 +417,7 @@ bool sn_nfs_io_submit(SnBackend *be, SnIo *io)
     }
     op = op_new(be, io);
     if (!start(op)) {
-        op_free(op);
+        sn_nfs_op_free(op);
         return false;
     }
     return true;
@@ -421,7 +444,7 @@ void sn_nfs_io_cancel(SnBackend *be, SnIo *io)
     } else {
         g_queue_unlink(&be->unc.flushing, &op->link);
     }
-    op_free(op);
+    sn_nfs_op_free(op);
 }
 
 static void free_all(GQueue *ops)
@@ -429,7 +452,7 @@ static void free_all(GQueue *ops)
     GList *link;
 
     while ((link = g_queue_pop_head_link(ops))) {
-        op_free(link->data);
+        sn_nfs_op_free(link->data);
     }
 }
 
@@ -446,6 +469,7 @@ void sn_nfs_io_free(SnBackend *be)
 {
     GList *link;
 
+    sn_nfs_lost_forget(be);
     while ((link = g_queue_pop_head_link(&be->spare))) {
         g_free(link->data);
     }

@@ -220,7 +220,7 @@ static void lookup_next(SnBackend *be)
     args.what.dir = sn_nfs_fh(be);
     args.what.name = name;
     sn_trace(nfs_lookup, "id=%s name=%s", be->id, name);
-    if (rpc_nfs3_lookup_async(be->conns[0].rpc, looked_up, &args,
+    if (rpc_nfs3_lookup_async(sn_nfs_new_call(&be->conns[0]), looked_up, &args,
                               &be->conns[0])) {
         sn_nfs_call_failed(&be->conns[0], "LOOKUP");
     }

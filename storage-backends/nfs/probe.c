@@ -64,7 +64,7 @@ static void ask_access(SnBackend *be)
     ACCESS3args args = { .object = sn_nfs_fh(be),
                          .access = ACCESS3_READ | ACCESS3_MODIFY };
 
-    if (rpc_nfs3_access_async(c->rpc, access_known, &args, c)) {
+    if (rpc_nfs3_access_async(sn_nfs_new_call(c), access_known, &args, c)) {
         sn_nfs_call_failed(c, "ACCESS");
     }
 }
@@ -128,7 +128,7 @@ static void ask_grow(SnBackend *be)
 
     args.new_attributes.size.set_it = 1;
     args.new_attributes.size.set_size3_u.size = be->options.size;
-    if (rpc_nfs3_setattr_async(c->rpc, grown, &args, c)) {
+    if (rpc_nfs3_setattr_async(sn_nfs_new_call(c), grown, &args, c)) {
         sn_nfs_call_failed(c, "SETATTR");
     }
 }
@@ -206,7 +206,8 @@ static void ask_attributes(SnBackend *be)
     SnNfsConn *c = &be->conns[0];
     GETATTR3args args = { .object = sn_nfs_fh(be) };
 
-    if (rpc_nfs3_getattr_async(c->rpc, attributes_known, &args, c)) {
+    if (rpc_nfs3_getattr_async(sn_nfs_new_call(c), attributes_known, &args,
+                               c)) {
         sn_nfs_call_failed(c, "GETATTR");
     }
 }
@@ -244,7 +245,7 @@ static void ask_limits(SnBackend *be)
     SnNfsConn *c = &be->conns[0];
     FSINFO3args args = { .fsroot = sn_nfs_fh(be) };
 
-    if (rpc_nfs3_fsinfo_async(c->rpc, limits_known, &args, c)) {
+    if (rpc_nfs3_fsinfo_async(sn_nfs_new_call(c), limits_known, &args, c)) {
         sn_nfs_call_failed(c, "FSINFO");
     }
 }
@@ -289,7 +290,7 @@ void sn_nfs_probe_poll(SnBackend *be)
 
     if (!be->polling) {
         be->polling = true;
-        if (rpc_nfs3_getattr_async(c->rpc, polled, &args, c)) {
+        if (rpc_nfs3_getattr_async(sn_nfs_new_call(c), polled, &args, c)) {
             sn_nfs_call_failed(c, "GETATTR");
         }
     }

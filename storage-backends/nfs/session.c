@@ -1,10 +1,13 @@
 /*
  * Sessions: the connections of a volume, each a libnfs context of its own,
  * made anew for each attempt. NFSv3 has no session to begin on the server: what
- * was in flight when a connection ended is sent again on the next one. READ,
- * WRITE and COMMIT may be carried out twice (RFC 1813 section 4.5 on what may
- * not), as long as no old WRITE can come after a newer one: see
- * sn_nfs_conn_close().
+ * was in flight when a connection ended is sent again on the next one, a WRITE
+ * as the same call (lost.c). A server knows it by where it comes from, too, so
+ * a connection comes from the port of the one before; and if the server still
+ * has that one open, it ends by that, with what was not read of it. All of
+ * READ, WRITE and COMMIT may be carried out twice (RFC 1813 section 4.5 on what
+ * may not), as long as no old WRITE can come after a newer one: see
+ * sn_nfs_conn_close(), too.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -126,6 +129,21 @@ bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what)
     return true;
 }
 
+struct rpc_context *sn_nfs_new_call(SnNfsConn *c)
+{
+    rpc_set_next_xid(c->rpc, c->be->next_xid++);
+    return c->rpc;
+}
+
+/*
+ * What lies between may think of the old connection otherwise than we do, so
+ * now and then another port is tried.
+ */
+static uint16_t port_to_try(const SnNfsConn *c)
+{
+    return c->tries % 4 == 3 ? 0 : c->port;
+}
+
 /* Between enter and leave. */
 static bool open_context(SnNfsConn *c, uint32_t program, uint16_t port,
                          rpc_cb done)
@@ -157,7 +175,10 @@ void sn_nfs_conn_open(SnNfsConn *c, uint32_t program, uint16_t port,
 
     sn_trace(nfs_connect, "id=%s program=%u port=%u", be->id, program, port);
     c->connected = c->heard = c->alive_pending = false;
+    c->tries++;
     sn_sockets_set_check(be->sockets, sn_nfs_guard, c);
+    /* To the port mapper it may come from anywhere. */
+    sn_sockets_set_port(be->sockets, port ? port_to_try(c) : 0);
     if (open_context(c, program, port, done) &&
         sn_sockets_poll(rpc_get_fd(c->rpc), POLLIN) == POLLNVAL) {
         sn_nfs_fail(be, true, "libnfs was loaded by somebody else and uses "
@@ -248,7 +269,7 @@ static void ask_alive(SnNfsConn *c)
 
     c->heard = false;
     c->alive_pending = true;
-    if (rpc_nfs3_getattr_async(c->rpc, alive_answered, &args, c)) {
+    if (rpc_nfs3_getattr_async(sn_nfs_new_call(c), alive_answered, &args, c)) {
         sn_nfs_call_failed(c, "GETATTR");
     }
 }
@@ -280,6 +301,7 @@ static void keep_alive(void *opaque)
     }
     sn_nfs_leave(be, before);
     sn_nfs_flush(be);
+    sn_nfs_lost_forget(be);     /* who wanted them has come by now */
     sn_timer_arm_in(be->loop, be->alive_timer,
                     be->options.keep_alive * SN_NS_PER_S);
 }
@@ -305,6 +327,8 @@ static void connected(struct rpc_context *rpc, int status, void *data,
         return;
     }
     c->connected = true;
+    c->port = sn_sockets_port(rpc_get_fd(c->rpc));
+    c->tries = 0;
     c->guard.answer = SN_NFS_ANSWER_PLAIN;
     for (unsigned i = 0; i < be->options.conns; i++) {
         if (!be->conns[i].connected) {
@@ -356,6 +380,7 @@ static bool turn(SnNfsConn *c)
     }
     /* Behind the port mapper it makes another socket. */
     sn_sockets_set_check(c->be->sockets, sn_nfs_guard, c);
+    sn_sockets_set_port(c->be->sockets, port_to_try(c));
     if (rpc_service(c->rpc, ready) < 0) {
         sn_nfs_call_failed(c, "the connection is over");
     }
@@ -435,6 +460,7 @@ void sn_nfs_session_init(SnBackend *be, SnNet *net)
     be->alive_timer = loop->timer_new(loop, keep_alive, be);
     be->service_bh = loop->bh_new(loop, go_on, be);
     be->fail_bh = loop->bh_new(loop, tell_failure, be);
+    be->next_xid = g_random_int();
     be->mount.be = be;
     for (unsigned i = 0; i < SN_NFS_MAX_CONNS; i++) {
         be->conns[i].be = be;

@@ -220,7 +220,7 @@ static void rewrite_next(SnBackend *be)
     args.count = args.data.data_len = d->len - u->rewrite_done;
     args.data.data_val = (char *)d->bytes + u->rewrite_done;
     u->rewrite_pending = true;
-    if (rpc_nfs3_write_async(c->rpc, rewritten, &args, c)) {
+    if (rpc_nfs3_write_async(sn_nfs_new_call(c), rewritten, &args, c)) {
         sn_nfs_call_failed(c, "WRITE");
     }
 }
@@ -237,6 +237,8 @@ void sn_nfs_unc_drained(SnBackend *be)
     put_behind(&u->written, &u->rewriting);
     u->new_bytes = 0;
     u->rewrite_done = 0;
+    /* A write whose answer is remembered would not come after these. */
+    sn_nfs_lost_forget(be);
     sn_nfs_arm_step(be);
     rewrite_next(be);
 }
@@ -269,7 +271,7 @@ static void commit(SnBackend *be)
     sn_trace(nfs_commit, "id=%s writes=%u flushes=%u", be->id,
              u->committing.length, u->flushing.length);
     before = sn_nfs_enter(be);
-    if (rpc_nfs3_commit_async(c->rpc, committed, &args, c)) {
+    if (rpc_nfs3_commit_async(sn_nfs_new_call(c), committed, &args, c)) {
         sn_nfs_call_failed(c, "COMMIT");
     }
     sn_nfs_leave(be, before);

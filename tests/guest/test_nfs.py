@@ -88,6 +88,24 @@ say OK
         self.finish(guest)
         self.assertIn("nfs_rewrite", guest.report())
 
+    def test_answer_lost(self):
+        """What the server did, and could not say, it says when it is asked
+        again: its cache of replies knows the call."""
+        self.start_storage()
+        self.start_load(trace="nfs_same_call")
+        self.tell(self.storage, "hits() { awk '/^rc/ {print $2}' "
+                  "/proc/net/rpc/nfsd; }")
+        self.tell(self.storage, "[ $(hits) = 0 ]")
+        for _ in range(5):
+            self.guest.qmp("set_link", name="n0", up=False)
+            self.wait_state("lost")
+            self.guest.qmp("set_link", name="n0", up=True)
+            self.wait_state("ready")
+            self.wait_progress()
+        self.tell(self.storage, "[ $(hits) -gt 0 ]")
+        self.end_load()
+        self.assertIn("nfs_same_call", self.guest.report())
+
     def test_server_hangs_and_link_flaps(self):
         self.start_storage()
         self.start_load()

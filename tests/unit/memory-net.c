@@ -24,7 +24,7 @@ struct MemoryStream {
     void *conn;                 /* the peer's */
     SnBh *bh;
     char *host;
-    uint16_t port;
+    uint16_t port, local_port;
     unsigned flags;
     bool connected, ended, closed_told;
     int err;
@@ -206,12 +206,18 @@ static void ms_close(SnStream *s)
     g_free(ms);
 }
 
+static uint16_t ms_local_port(SnStream *s)
+{
+    return memory_stream_local_port((MemoryStream *)s);
+}
+
 static const SnStreamOps stream_ops = {
     .write = ms_write,
     .push = ms_push,
     .tx_detach = ms_tx_detach,
     .peek = ms_peek,
     .consume = ms_consume,
+    .local_port = ms_local_port,
     .close = ms_close,
 };
 
@@ -331,6 +337,10 @@ static SnStream *mn_connect(SnNet *n, const char *host, uint16_t port,
     ms->events = events;
     ms->opaque = opaque;
     ms->port = port;
+    ms->local_port = flags / SN_NET_FROM_PORT(1);
+    if (!ms->local_port) {
+        ms->local_port = ++net->last_port;
+    }
     ms->flags = flags;
     ms->host = g_strdup(host);
     ms->bh = net->loop->bh_new(net->loop, run, ms);
@@ -364,6 +374,11 @@ void memory_net_free(MemoryNet *net)
 uint16_t memory_stream_port(const MemoryStream *ms)
 {
     return ms->port;
+}
+
+uint16_t memory_stream_local_port(const MemoryStream *ms)
+{
+    return ms->local_port;
 }
 
 const char *memory_stream_host(const MemoryStream *ms)

@@ -37,6 +37,7 @@ struct MemoryNet {
     size_t grain;               /* most bytes that move at a time */
     bool dead;                  /* connecting never ends */
     bool stalled;               /* nothing moves, nothing is told */
+    uint16_t last_port;         /* that a stream came from without asking */
     /* Changes an answer, once: the next, or the one so many later. */
     void (*mangle)(GByteArray *answer);
     unsigned mangle_skip;
@@ -49,6 +50,8 @@ void memory_net_free(MemoryNet *net);
 
 /* The port that was connected to. */
 uint16_t memory_stream_port(const MemoryStream *ms);
+/* The port that it comes from. */
+uint16_t memory_stream_local_port(const MemoryStream *ms);
 /* The host that was connected to, as it was given, and SN_NET_* flags. */
 const char *memory_stream_host(const MemoryStream *ms);
 unsigned memory_stream_flags(const MemoryStream *ms);

@@ -29,8 +29,14 @@ typedef struct Call {
     const uint8_t *at;
     size_t len;
     uint32_t xid, prog, proc;
+    GBytes *args;               /* what follows the credentials */
     GByteArray *out;
 } Call;
+
+typedef struct Reply {
+    GBytes *args;               /* of the call */
+    GByteArray *answer;
+} Reply;
 
 /* ---------------------------------------------------------------- XDR */
 
@@ -109,6 +115,7 @@ static void begin_answer(Call *c)
 static void call_free(Call *c)
 {
     g_bytes_unref(c->bytes);
+    g_bytes_unref(c->args);
     g_byte_array_unref(c->out);
     g_free(c);
 }
@@ -335,8 +342,56 @@ static void do_mapper(Call *c)
     }
 }
 
+static void reply_free(void *opaque)
+{
+    Reply *r = opaque;
+
+    g_bytes_unref(r->args);
+    g_byte_array_unref(r->answer);
+    g_free(r);
+}
+
+/* By what a call is known again. */
+static uint64_t call_key(const Call *c)
+{
+    return (uint64_t)memory_stream_local_port(c->conn->ms) << 32 | c->xid;
+}
+
+/* Whether it was answered before; then it is again. */
+static bool replay(Call *c)
+{
+    NfsDouble *d = c->conn->d;
+    uint64_t key = call_key(c);
+    const Reply *r = g_hash_table_lookup(d->replies, &key);
+
+    if (!r) {
+        return false;
+    }
+    g_assert_true(g_bytes_equal(r->args, c->args));
+    d->replays++;
+    g_byte_array_append(c->out, r->answer->data, r->answer->len);
+    send_answer(c);
+    return true;
+}
+
+static void remember(const Call *c)
+{
+    Reply *r = g_new(Reply, 1);
+
+    r->args = g_bytes_ref(c->args);
+    r->answer = g_byte_array_new();
+    g_byte_array_append(r->answer, c->out->data, c->out->len);
+    g_hash_table_replace(c->conn->d->replies,
+                         g_memdup2(&(uint64_t){ call_key(c) }, 8), r);
+}
+
 static void carry_out(Call *c)
 {
+    bool write = c->prog == PROG_NFS && c->proc == NFS_WRITE;
+
+    if (write && replay(c)) {
+        return;
+    }
     begin_answer(c);
     switch (c->prog) {
     case PROG_NFS:
@@ -348,6 +403,12 @@ static void carry_out(Call *c)
     default:
         do_mapper(c);
         break;
+    }
+    if (write) {
+        remember(c);
+        if (c->conn->d->swallow) {
+            return;
+        }
     }
     send_answer(c);
 }
@@ -389,6 +450,7 @@ static void take_call(Conn *conn, const uint8_t *bytes, size_t len)
     get32(c);
     c->proc = get32(c);
     take_credentials(c);
+    c->args = g_bytes_new(c->at, c->len);
     if (d->silent) {
         call_free(c);
     } else if (d->hold && c->prog == PROG_NFS &&
@@ -435,6 +497,8 @@ static void *accept_conn(void *opaque, MemoryStream *ms)
     conn->in = g_byte_array_new();
     d->connections++;
     d->last_flags = memory_stream_flags(ms);
+    d->from_anywhere += memory_stream_port(ms) == NFS_PORT &&
+                        !(d->last_flags / SN_NET_FROM_PORT(1));
     d->conns = g_list_prepend(d->conns, conn);
     return conn;
 }
@@ -479,6 +543,8 @@ NfsDouble *nfs_double_new(SnLoop *loop, uint32_t seed)
     d->access = 0x3f;
     d->type = 1;
     d->max = 128 * 1024;
+    d->replies = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                       reply_free);
     return d;
 }
 
@@ -486,6 +552,7 @@ void nfs_double_free(NfsDouble *d)
 {
     memory_net_free(d->net);
     g_assert_null(d->conns);
+    g_hash_table_unref(d->replies);
     g_free(d->disk);
     g_free(d->stable);
     g_free(d);
@@ -506,6 +573,7 @@ void nfs_double_crash(NfsDouble *d)
 {
     memcpy(d->disk, d->stable, NFS_DOUBLE_SIZE);
     d->verf++;
+    g_hash_table_remove_all(d->replies);
     memory_net_end_all(d->net, -ECONNRESET);
 }
 

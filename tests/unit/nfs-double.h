@@ -2,6 +2,9 @@
  * An NFSv3 server in memory: port mapper, MOUNT and one file, as RFC 1813 and
  * RFC 5531 have them, and as wrong as a test wants.
  *
+ * As other servers do, it remembers what it answered to a WRITE, and answers
+ * the same call so again; the same number must not come with another call.
+ *
  * What is written UNSTABLE is in @disk only; COMMIT brings it to @stable, and
  * nfs_double_crash() loses what is not there.
  *
@@ -38,6 +41,7 @@ typedef struct NfsDouble {
     bool no_mapper;             /* nobody listens at port 111 */
     bool hold;                  /* READ, WRITE and COMMIT wait for release */
     bool silent;                /* no answer at all */
+    bool swallow;               /* WRITE is carried out and not answered */
 
     /* The next @fail_count calls of @fail_proc get @fail_status. */
     unsigned fail_proc, fail_count, fail_status;
@@ -48,9 +52,12 @@ typedef struct NfsDouble {
     unsigned last_flags;        /* SN_NET_* of the last connection */
     uint32_t last_uid, last_gid;
     uint32_t last_stable;       /* of the last WRITE */
+    unsigned replays;           /* answers to repeated calls, from @replies */
+    unsigned from_anywhere;     /* connections to NFS, from any port */
 
     GQueue held;
     GList *conns;
+    GHashTable *replies;        /* to WRITEs, by port and xid: Reply */
 } NfsDouble;
 
 NfsDouble *nfs_double_new(SnLoop *loop, uint32_t seed);

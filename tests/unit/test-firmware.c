@@ -250,6 +250,51 @@ static void test_reserved_port(void)
     world_free(w);
 }
 
+/* Connects from @port, and tells from where it did. */
+static uint16_t connect_from(World *w, Server *srv, uint16_t port, User **u)
+{
+    uint16_t from;
+
+    *u = user_new_flags(&w->client, "192.0.2.2", 4420, SN_NET_FROM_PORT(port));
+    run_until(w, is_connected, *u, SEC);
+    test_loop_advance(w->loop, 10 * MS);
+    g_assert_false((*u)->closed);
+    from = sn_stream_local_port((*u)->s);
+    g_assert_cmpuint(from, ==, srv->pcb->remote_port);
+    return from;
+}
+
+static Fate lose_all(World *w, Node *from, const uint8_t *frame, size_t len)
+{
+    return (Fate){ .copies = 0 };
+}
+
+static void test_from_port(void)
+{
+    World *w = world_new(1);
+    Server *srv = server_new(&w->server, 4420, SERVE_ECHO);
+    User *a, *b;
+
+    g_assert_cmpuint(connect_from(w, srv, 700, &a), ==, 700);
+    /* It is taken: another will do. */
+    g_assert_cmpuint(connect_from(w, srv, 700, &b), >=, 49152);
+    user_free(b);
+    user_free(a);
+    g_assert_cmpuint(connect_from(w, srv, 700, &a), ==, 700);
+    /* The server does not hear of the end until somebody comes from there. */
+    srv->reset = false;
+    w->fate = lose_all;
+    user_free(a);
+    test_loop_advance(w->loop, 10 * MS);
+    g_assert_false(srv->reset);
+    w->fate = NULL;
+    g_assert_cmpuint(connect_from(w, srv, 700, &a), ==, 700);
+    g_assert_true(srv->reset);
+    user_free(a);
+    server_free(srv);
+    world_free(w);
+}
+
 static void test_refused(void)
 {
     World *w = world_new(1);
@@ -654,6 +699,7 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware/close", test_close);
     g_test_add_func("/firmware/close-unresolved", test_close_unresolved);
     g_test_add_func("/firmware/reserved-port", test_reserved_port);
+    g_test_add_func("/firmware/from-port", test_from_port);
     g_test_add_func("/firmware/refused", test_refused);
     g_test_add_func("/firmware/unreachable", test_unreachable);
     g_test_add_func("/firmware/reset", test_reset);

@@ -178,6 +178,138 @@ static void test_rewrite_keeps_order(void)
     nfs_world_free(w);
 }
 
+/* A write, carried out, and its answer lost with the connection. */
+static void lose_answer(World *w, Req *r, uint64_t offset, uint32_t len,
+                        uint8_t *buf)
+{
+    w->nfs->swallow = true;
+    req_submit(w, r, SN_IO_WRITE, 0, offset, len, buf, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    g_assert_true(r->busy);
+    w->nfs->swallow = false;
+    memory_net_end_all(w->net, -ECONNRESET);
+}
+
+static void wait_back(World *w, Req *r, int ret)
+{
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    world_settle(w);
+    g_assert_false(r->busy);
+    g_assert_cmpint(r->ret, ==, ret);
+    req_clear(r);
+}
+
+/* By its number, its port and its bytes a server knows a repeated call. */
+static void test_same_call(void)
+{
+    World *w = nfs_world_new(20);
+    NfsDouble *d = w->nfs;
+    g_autofree uint8_t *buf = g_malloc(256 * 1024);
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "connections=3");
+    memset(buf, 0xaa, 256 * 1024);
+    lose_answer(w, &r, 4096, 4096, buf);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 1);
+    wait_back(w, &r, 0);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 1);
+    g_assert_cmpuint(d->replays, ==, 1);
+    g_assert_cmpmem(d->disk + 4096, 4096, buf, 4096);
+    /* And all over again, in two parts. */
+    lose_answer(w, &r, 0, 256 * 1024, buf);
+    wait_back(w, &r, 0);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 3);
+    g_assert_cmpuint(d->replays, ==, 3);
+    /* Once it is answered, the same write is another call. */
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 4096, 4096, buf), ==, 0);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 4);
+    nfs_world_free(w);
+}
+
+/* A newer write there, or a stable one: not the call that was lost. */
+static void test_not_the_same_call(void)
+{
+    static const struct {
+        unsigned flags;
+        uint8_t byte;
+        uint64_t offset;
+        uint32_t len;
+    } cases[] = {
+        { 0, 0xbb, 4096, 4096 },
+        { SN_IO_FUA, 0xaa, 4096, 4096 },
+        { 0, 0xaa, 4096, 512 },
+        { 0, 0xaa, 512, 4096 },
+    };
+    uint8_t buf[4096], other[4096];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        World *w = nfs_world_new(21);
+        NfsDouble *d = w->nfs;
+        Req r = { 0 };
+
+        nfs_world_open_ready(w, "connections=3");
+        memset(buf, 0xaa, sizeof(buf));
+        lose_answer(w, &r, 4096, 4096, buf);
+        g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+        req_cancel(&r);
+        memset(other, cases[i].byte, sizeof(other));
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, cases[i].flags, cases[i].offset,
+                                cases[i].len, other), ==, 0);
+        g_assert_cmpuint(d->replays, ==, 0);
+        g_assert_cmpmem(d->disk + cases[i].offset, cases[i].len, other,
+                        cases[i].len);
+        /* The lost one is forgotten by that: this writes. */
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 4096, 4096, buf), ==, 0);
+        g_assert_cmpuint(d->replays, ==, 0);
+        g_assert_cmpmem(d->disk + 4096, 4096, buf, 4096);
+        nfs_world_free(w);
+    }
+}
+
+/*
+ * A server with a new verifier that still remembers its answers: what is
+ * written again first must not stay where the lost write was.
+ */
+static void test_rewrite_before_same_call(void)
+{
+    World *w = nfs_world_new(22);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[4096];
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "");
+    memset(a, 0xaa, sizeof(a));
+    memset(b, 0xbb, sizeof(b));
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, a), ==, 0);
+    lose_answer(w, &r, 0, 4096, b);
+    d->verf++;
+    wait_back(w, &r, 0);
+    g_assert_cmpmem(d->disk, 4096, b, 4096);
+    g_assert_cmpuint(d->replays, ==, 0);
+    nfs_world_free(w);
+}
+
+/* When nobody answers, a connection comes from elsewhere once in a while. */
+static void test_other_port(void)
+{
+    World *w = nfs_world_new(23);
+    NfsDouble *d = w->nfs;
+
+    world_open_url(w, "nfs://server:2049/disk.img?handle=726f6f746964&"
+                   "connections=1&reconnect-delay=1");
+    world_wait_ready(w);
+    g_assert_cmpuint(d->from_anywhere, ==, 1);
+    d->silent = true;
+    nfs_double_crash(d);
+    while (d->connections < 10) {
+        test_loop_advance(w->loop, SN_NS_PER_S);
+    }
+    g_assert_cmpuint(d->from_anywhere, ==, 3);
+    nfs_world_free(w);
+}
+
 /* Data that cannot be written again: the next flush says so, once. */
 static void test_lost_data_is_told(void)
 {
@@ -516,6 +648,11 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/restart-loses-nothing", test_restart_loses_nothing);
     g_test_add_func("/nfs/new-verifier", test_new_verifier);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
+    g_test_add_func("/nfs/same-call", test_same_call);
+    g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
+    g_test_add_func("/nfs/rewrite-before-same-call",
+                    test_rewrite_before_same_call);
+    g_test_add_func("/nfs/other-port", test_other_port);
     g_test_add_func("/nfs/lost-data-is-told", test_lost_data_is_told);
     g_test_add_func("/nfs/uncommitted-is-bounded",
                     test_uncommitted_is_bounded);

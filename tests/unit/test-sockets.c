@@ -460,6 +460,25 @@ static void test_reserved_port(void)
     bed_free(b);
 }
 
+/* The user of the library chooses, whatever that bound to. */
+static void test_from_port(void)
+{
+    Bed *b = bed_new();
+    Peer *p;
+    int fd;
+
+    sn_sockets_set_port(b->s, 800);
+    fd = connected(b, &p);
+    g_assert_cmphex(memory_stream_flags(p->ms), ==, SN_NET_FROM_PORT(800));
+    g_assert_cmpuint(sn_sockets_port(fd), ==, 800);
+    sn_sockets_set_port(b->s, 0);
+    fd = connected(b, &p);
+    g_assert_cmphex(memory_stream_flags(p->ms), ==, 0);
+    g_assert_cmpuint(sn_sockets_port(fd), !=, 800);
+    g_assert_cmpuint(sn_sockets_port(fd + 1), ==, 0);
+    bed_free(b);
+}
+
 static bool no_seven(void *opaque, const uint8_t *bytes, size_t len)
 {
     unsigned *begun = opaque;
@@ -529,6 +548,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sockets/close-in-ready", test_close_in_ready);
     g_test_add_func("/sockets/names", test_names);
     g_test_add_func("/sockets/reserved-port", test_reserved_port);
+    g_test_add_func("/sockets/from-port", test_from_port);
     g_test_add_func("/sockets/check", test_check);
     g_test_add_func("/sockets/others-are-the-kernels",
                     test_others_are_the_kernels);

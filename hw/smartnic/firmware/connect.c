@@ -93,8 +93,8 @@ static bool family_off(const FwStream *s)
 }
 
 /*
- * lwIP counts its ports up; chosen ones are harder to guess (RFC 6056). False
- * when no port of those that were asked for is free.
+ * The port that is wanted, or any: lwIP counts its ports up; chosen ones are
+ * harder to guess (RFC 6056). False when none of those that will do is free.
  */
 static bool bind_port(const FwStream *s, struct tcp_pcb *pcb)
 {
@@ -102,7 +102,11 @@ static bool bind_port(const FwStream *s, struct tcp_pcb *pcb)
     bool reserved = s->flags & SN_NET_RESERVED_PORT;
     unsigned first = reserved ? RESERVED_FIRST : PORT_FIRST;
     unsigned ports = reserved ? RESERVED_PORTS : PORTS;
+    uint16_t wanted = s->flags / SN_NET_FROM_PORT(1);
 
+    if (wanted && tcp_bind(pcb, any, wanted) == ERR_OK) {
+        return true;
+    }
     for (int i = 0; i < (reserved ? RESERVED_TRIES : PORT_TRIES); i++) {
         if (tcp_bind(pcb, any, first + LWIP_RAND() % ports) == ERR_OK) {
             return true;

@@ -436,11 +436,19 @@ static void stream_close(SnStream *base)
     g_free(s);
 }
 
+static uint16_t stream_local_port(SnStream *base)
+{
+    FwStream *s = (FwStream *)base;
+
+    return s->pcb ? s->pcb->local_port : 0;
+}
+
 const SnStreamOps sn_fw_stream_ops = {
     .write = sn_fw_stream_write,
     .push = sn_fw_stream_push,
     .tx_detach = sn_fw_stream_detach,
     .peek = stream_peek,
     .consume = stream_consume,
+    .local_port = stream_local_port,
     .close = stream_close,
 };

@@ -57,6 +57,7 @@ struct SnSocket {
     int family;
     SocketState state;
     bool reserved;              /* bound to a port below 1024 */
+    uint16_t from_port;         /* that is wanted; 0: any */
     SnStream *stream;
     int error;                  /* why it is over: 0 or a negative errno */
     bool error_told;            /* SO_ERROR, or a call, told it */
@@ -123,6 +124,7 @@ SnSocket *sn_socket_new(SnSockets *s, int family)
     k->link.data = k;
     k->check = s->check;
     k->check_opaque = s->check_opaque;
+    k->from_port = s->from_port;
     if (k->check) {
         k->check(k->check_opaque, NULL, 0);
     }
@@ -198,7 +200,8 @@ int sn_socket_connect(SnSocket *k, const struct sockaddr *addr, socklen_t len)
              (void *)k, host, port, k->reserved);
     set_state(k, SOCKET_CONNECTING);
     k->stream = sn_net_connect(k->set->net, host, port,
-                               k->reserved ? SN_NET_RESERVED_PORT : 0,
+                               (k->reserved ? SN_NET_RESERVED_PORT : 0) |
+                               SN_NET_FROM_PORT(k->from_port),
                                &stream_events, k);
     return -EINPROGRESS;
 }
@@ -461,6 +464,11 @@ int sn_socket_take_error(SnSocket *k)
 int sn_socket_error(const SnSocket *k)
 {
     return k->error;
+}
+
+uint16_t sn_socket_port(const SnSocket *k)
+{
+    return k->state == SOCKET_CONNECTED ? sn_stream_local_port(k->stream) : 0;
 }
 
 int sn_socket_family(const SnSocket *k)

@@ -27,6 +27,7 @@ struct SnSockets {
     GPtrArray *names;           /* of char *: behind the addresses of names */
     SnSocketsCheck *check;      /* of the next socket */
     void *check_opaque;
+    uint16_t from_port;         /* of the next socket; 0: any */
 };
 
 /* sockets.c: the set whose user is on the stack, or NULL. */
@@ -57,6 +58,8 @@ size_t sn_socket_readable(SnSocket *k);
 /* Why the connection is over, as long as it has not been told: SO_ERROR. */
 int sn_socket_take_error(SnSocket *k);
 int sn_socket_error(const SnSocket *k);
+/* The port that it is connected from; 0: it is not connected. */
+uint16_t sn_socket_port(const SnSocket *k);
 int sn_socket_family(const SnSocket *k);
 /* The address that was connected to; 0 bytes long before. */
 const struct sockaddr *sn_socket_peer(const SnSocket *k, socklen_t *len);

@@ -60,6 +60,11 @@ void sn_sockets_set_check(SnSockets *s, SnSocketsCheck *check, void *opaque)
     s->check_opaque = opaque;
 }
 
+void sn_sockets_set_port(SnSockets *s, uint16_t port)
+{
+    s->from_port = port;
+}
+
 SnSockets *sn_sockets_enter(SnSockets *s)
 {
     SnSockets *before = current;
@@ -138,4 +143,11 @@ int sn_sockets_error(int fd)
     SnSocket *k = sn_sockets_find(fd);
 
     return k ? sn_socket_error(k) : -EBADF;
+}
+
+uint16_t sn_sockets_port(int fd)
+{
+    SnSocket *k = sn_sockets_find(fd);
+
+    return k ? sn_socket_port(k) : 0;
 }

@@ -21,7 +21,8 @@
  * anyway. getaddrinfo() does not look names up but gives an address that stands
  * for the name, in a range that is nobody's (0.0.0.0/8, RFC 1122 section
  * 3.2.1.3); connect() leaves the look-up to the firmware. bind() only knows
- * whether the port is a reserved one (below 1024): the firmware chooses it.
+ * whether the port is a reserved one (below 1024): the firmware chooses it, or
+ * sn_sockets_set_port() did.
  *
  * Sending copies into memory of the socket, which leaves as one write per
  * turn (sn_sockets_leave()); receiving copies once, out of the frames to where
@@ -63,6 +64,12 @@ typedef bool SnSocketsCheck(void *opaque, const uint8_t *bytes, size_t len);
 /* For the sockets that are made from now on; NULL: none. */
 void sn_sockets_set_check(SnSockets *s, SnSocketsCheck *check, void *opaque);
 
+/*
+ * The port that the sockets which are made from now on come from when it is
+ * free, whatever bind() says (SN_NET_FROM_PORT()); 0: none in particular.
+ */
+void sn_sockets_set_port(SnSockets *s, uint16_t port);
+
 /* Closes what is still open, too. Not between enter() and leave(). */
 void sn_sockets_free(SnSockets *s);
 
@@ -85,5 +92,8 @@ short sn_sockets_poll(int fd, short events);
  * it, or 0 (not over, or the peer closed it in order).
  */
 int sn_sockets_error(int fd);
+
+/* The port that @fd is connected from; 0: it is not connected. */
+uint16_t sn_sockets_port(int fd);
 
 #endif

@@ -1,0 +1,98 @@
+/*
+ * Writes whose answer was lost with the connection. The server may have carried
+ * them out, or still be about to. When the volume sends such a request again,
+ * the call is the same: it has the old transaction identifier, and a server that
+ * keeps its answers to repeated calls (RFC 1813 section 4.5) gives the old one
+ * and does not write twice.
+ *
+ * The volume does not say which of its requests is sent again, nor need it: one
+ * with the same bytes for the same place is the same call, as long as nothing
+ * else was written there in between.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "backend.h"
+#include "smartnic/trace.h"
+
+SN_TRACE_EVENT(nfs_lost);
+SN_TRACE_EVENT(nfs_same_call);
+
+void sn_nfs_lost_add(SnNfsOp *op)
+{
+    SnBackend *be = op->be;
+
+    sn_trace(nfs_lost, "id=%s xid=0x%x offset=%" PRIu64 " len=%u", be->id,
+             op->xid, op->offset, op->len);
+    if (op->io) {
+        sn_nfs_op_detach(op);
+    }
+    /* Those of an earlier session are the older ones. */
+    if (be->lost.length == be->options.queue_depth) {
+        sn_nfs_op_free(g_queue_pop_head_link(&be->lost)->data);
+    }
+    g_queue_push_tail_link(&be->lost, &op->link);
+}
+
+static bool has_bytes(const SnIo *io, const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < io->iovcnt; i++) {
+        if (memcmp(io->iov[i].iov_base, bytes, io->iov[i].iov_len)) {
+            return false;
+        }
+        bytes += io->iov[i].iov_len;
+    }
+    return true;
+}
+
+/* Stable will do for one that need not be. */
+static bool repeats(const SnNfsOp *op, const SnNfsOp *lost)
+{
+    return op->offset == lost->offset && op->len == lost->len &&
+           (lost->stable || !(op->io->flags & SN_IO_FUA)) &&
+           has_bytes(op->io, lost->data->bytes);
+}
+
+static void become(SnNfsOp *op, SnNfsOp *lost)
+{
+    sn_trace(nfs_same_call, "id=%s xid=0x%x offset=%" PRIu64 " len=%u",
+             op->be->id, lost->xid, lost->offset, lost->len);
+    op->data = g_steal_pointer(&lost->data);
+    op->conn = lost->conn;
+    op->xid = lost->xid;
+    op->stable = lost->stable;
+    op->same_call = true;
+}
+
+bool sn_nfs_lost_match(SnNfsOp *op)
+{
+    GQueue *q = &op->be->lost;
+    GList *next;
+
+    for (GList *l = q->head; l; l = next) {
+        SnNfsOp *lost = l->data;
+
+        next = l->next;
+        if (op->offset >= lost->offset + lost->len ||
+            lost->offset >= op->offset + op->len) {
+            continue;
+        }
+        g_queue_unlink(q, l);
+        if (!op->same_call && repeats(op, lost)) {
+            become(op, lost);
+        }
+        sn_nfs_op_free(lost);
+    }
+    return op->same_call;
+}
+
+void sn_nfs_lost_forget(SnBackend *be)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&be->lost))) {
+        sn_nfs_op_free(link->data);
+    }
+}
