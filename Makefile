@@ -63,7 +63,6 @@ check-guest: setup-all test-programs
 	$(MESON_TEST) --suite guest
 
 bench: setup-all build
-	@scripts/bench-peers.sh
 	@ninja -C $(BUILD) bench-programs
 	@SMARTNIC_PLUGIN=$(BUILD)/smartnic.so \
 	 BARE_GUEST=$(BUILD)/bench/bare/bare-guest.elf \

@@ -6,16 +6,12 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import shutil
-import subprocess
 import tempfile
 
 from bare_bench import Bare, cases_at, qemu_virtio
-from machine import DEPS
+from servers import ISCSI_PATH, NFS_PATH, ROOT, Server
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.join(DEPS, "peers", "root")
 MODULES = os.path.join(ROOT, "usr", "lib", "x86_64-linux-gnu", "qemu")
-IQN = "iqn.2026-11.org.smartnic:vol0"
 
 
 class Peers(Bare):
@@ -24,12 +20,11 @@ class Peers(Bare):
 
     def __init__(self):
         self._server = None
-        self._pid = None
         self._folder = None
 
     def why_not(self, lab):
         if not os.path.isdir(MODULES):
-            return f"{MODULES} is missing: run scripts/bench-peers.sh"
+            return f"{MODULES} is missing: run scripts/peers.sh"
         if lab.wire.name != "tap":
             return "the servers need a network namespace, with a tap"
         return super().why_not(lab)
@@ -40,26 +35,16 @@ class Peers(Bare):
         os.environ["QEMU_MODULE_DIR"] = MODULES
         self._folder = tempfile.mkdtemp(prefix="smartnic-", dir="/dev/shm")
         lab.at_end(self.close)
-        self._server = subprocess.Popen(
-            [*lab.wire.wrapper, "unshare", "-m",
-             os.path.join(HERE, "servers.sh"), self.name, ROOT, self._folder,
-             self.address + "/24"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, "IQN": IQN})
-        told = self._server.stdout.readline().split()
-        if len(told) != 2:
-            raise RuntimeError(f"no {self.name} server")
-        self._pid = int(told[1])
+        self._server = Server(self.name, self._folder, self.address + "/24",
+                              lab.wire.wrapper)
         self.fill(lab, self.card(lab, "virtio-blk"))
 
     def server_pid(self, lab):
-        return self._pid
+        return self._server.pid
 
     def close(self):
         if self._server:
-            self._server.stdin.close()
-            self._server.wait()
-            self._server.stdout.close()
+            self._server.close()
         shutil.rmtree(self._folder)
 
     def card(self, lab, function):
@@ -81,11 +66,11 @@ class Iscsi(Peers):
     """Against block-iscsi, on tgt."""
     name = "iscsi"
     address = "10.77.0.5"
-    url = f"iscsi://{address}/{IQN}/1"
+    url = f"iscsi://{address}/{ISCSI_PATH}"
 
 
 class Nfs(Peers):
     """Against block-nfs, on nfs-ganesha."""
     name = "nfs"
     address = "10.77.0.6"
-    url = f"nfs://{address}/mnt/disk.img"
+    url = f"nfs://{address}/{NFS_PATH}"

@@ -96,6 +96,7 @@ once lwip "$(. /etc/os-release; echo "$VERSION_CODENAME")" fetch_lwip
 if [ "$what" = all ]; then
     sn_apt_install "${test_packages[@]}"
     DEPS=$DEPS "$top/scripts/testbed.sh"
+    DEPS=$DEPS "$top/scripts/peers.sh"
 fi
 
 if [ "$what" = fuzz ]; then

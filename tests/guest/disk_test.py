@@ -59,8 +59,10 @@ say OK
 
 
 class DiskTest(GuestTest):
-    """@service: of the storage machine; @url: of its volume."""
+    """@service: of the storage machine; @url: of its volume. @uplink: for
+    Bed.guest(), where it is not the storage machine's wire."""
 
+    uplink = {}
     fast = "keep-alive-tmo=1&reconnect-delay=1"
 
     def start_storage(self, cmdline=""):
@@ -86,7 +88,7 @@ class DiskTest(GuestTest):
                          size_mb=256):
         flags = "".join(f"{name}={'y' if on else ''}\n" for name, on in
                         (("discard", discard), ("zeroes", zeroes)))
-        guest = self.bed.guest(flags + OPERATIONS,
+        guest = self.bed.guest(flags + OPERATIONS, **self.uplink,
                                volume=self.url + parameters)
         sectors = guest.wait_for(r"@@ SIZE (\d+)").group(1)
         self.assertEqual(int(sectors), size_mb * 2048)
@@ -108,7 +110,8 @@ class DiskTest(GuestTest):
 
     def start_load(self, parameters="", **kwargs):
         self.guest = self.bed.guest(
-            LOAD, volume=f"{self.url}?{self.fast}{parameters}", **kwargs)
+            LOAD, volume=f"{self.url}?{self.fast}{parameters}",
+            **self.uplink, **kwargs)
         self.guest.wait_for("@@ VERIFYING")
         self.wait_progress()
 
@@ -131,3 +134,40 @@ class DiskTest(GuestTest):
         self.wait_state("lost")
         self.guest.qmp("set_link", name="n0", up=True)
         self.wait_state("ready")
+
+    # ---- beginning a session ----
+
+    @staticmethod
+    def secrets(**secrets):
+        return [word for name, value in secrets.items() for word in
+                ("-object", f"secret,id={name},data={value}")]
+
+    def check_login(self, url, **secrets):
+        """@secrets: QEMU's objects of that name."""
+        self.finish(self.bed.guest(
+            "wait_for $disk || exit\nverify $disk 4k 1m\nsay OK\n", volume=url,
+            extra=self.secrets(**secrets), **self.uplink))
+
+    def wait_error(self, url, pattern, **secrets):
+        """It does not come to be, and says why."""
+        self.guest = self.bed.guest("sleep 1000\n", volume=url,
+                                    extra=self.secrets(**secrets),
+                                    **self.uplink)
+        self.guest.wait_until(lambda: pattern in self.volume("error"), pattern)
+        self.assertEqual(self.volume("state"), "connecting")
+        for value in secrets.values():
+            self.assertNotIn(value, self.guest.report())
+        self.guest.close()
+
+    def check_chap(self, volume):
+        """The target knows "me" by sesame-sesame."""
+        url = volume.replace("://", "://me@") + "?secret=s0"
+        self.check_login(url, s0="sesame-sesame")
+        self.wait_error(url, "Authentication failure", s0="another-secret")
+
+    def check_mutual_chap(self, volume):
+        """And is "it" itself, by its-own-secret."""
+        url = (volume.replace("://", "://me@") +
+               "?secret=s0&mutual-user=it&mutual-secret=s1")
+        self.check_login(url, s0="sesame-sesame", s1="its-own-secret")
+        self.wait_error(url, "login", s0="sesame-sesame", s1="somebody-else")

@@ -157,11 +157,6 @@ say OK
 
 class Mount(NfsTest):
 
-    def wait_error(self, url, pattern):
-        self.guest = self.bed.guest("sleep 1000\n", volume=url)
-        self.guest.wait_until(lambda: pattern in self.volume("error"), pattern)
-        self.guest.close()
-
     def test_errors_say_what_is_wrong(self):
         self.start_storage()
         self.wait_error(self.url.replace("disk", "other"), "NFS3ERR_NOENT")

@@ -1,18 +1,26 @@
 #!/bin/bash
-# servers.sh iscsi|nfs ROOT FOLDER ADDRESS/BITS: a server with a disk of 256 MiB
-# in RAM, until its standard input ends. Says "ready" and its process' id. The
-# iSCSI one is tgt, with LUN 1; the NFS one nfs-ganesha, with /mnt/disk.img. To be
-# run in a mount namespace of its own (unshare -m). The server is in a network
-# namespace of its own, a veth away from the bridge br0 of the caller's: who talks
-# to it does so through Ethernet frames, the host's kernel as well as a card on a
-# tap.
+# servers.sh iscsi|nfs ROOT FOLDER ADDRESS[/BITS]: a server with a disk of 256 MiB
+# in RAM. Says "ready" and its process' id, then carries out the lines of its
+# standard input, with "did" or "failed" for each, until that ends:
+#
+#   start, stop     the server; stop kills it, and what it holds in files stays
+#   adm ARGUMENT... tgtadm
+#
+# The iSCSI server is tgt, with LUN 1; the NFS one nfs-ganesha, with
+# /mnt/disk.img. ROOT is what scripts/peers.sh unpacked. To be run in a mount
+# namespace of its own (unshare -m), and in a network namespace that is the
+# caller's to use. With BITS, the server is in yet another one, a veth away from
+# the bridge br0 of the caller's: who talks to it does so through Ethernet frames,
+# the host's kernel as well as a card on a tap.
 #
 # Copyright (c) 2026 the smartnic-storage authors
 # SPDX-License-Identifier: GPL-2.0-or-later
 set -euo pipefail
 what=$1 root=$2 folder=$3 address=${4%/*} net=$4
+far=()
+[ "$4" = "$address" ] || far=(ip netns exec far)    # becomes what it runs
 export LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu:$root/usr/lib/ganesha
-far=(ip netns exec far)     # becomes what it runs
+export TGT_IPC_SOCKET=$folder/tgt.sock
 trap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT
 
 # wait_port PORT
@@ -25,10 +33,11 @@ wait_port() {
     exit 1
 }
 
-iscsi() {
-    export TGT_IPC_SOCKET=$folder/tgt.sock
-    adm() { "$root/usr/sbin/tgtadm" --lld iscsi "$@"; }
-    truncate -s 256M "$folder/disk"
+adm() { "$root/usr/sbin/tgtadm" --lld iscsi "$@" </dev/null >&2; }
+
+iscsi() { truncate -s 256M "$folder/disk"; }
+
+iscsi_start() {
     "${far[@]}" "$root/usr/sbin/tgtd" -f -t 1 --iscsi "portal=$address:3260" \
         >"$folder/log" 2>&1 &
     pid=$!
@@ -52,6 +61,10 @@ nfs() {
     [ -x "$rpcbind" ] || rpcbind=$root/usr/sbin/rpcbind
     "${far[@]}" "$rpcbind" -w -f >"$folder/rpcbind.log" 2>&1 &
     wait_port 111
+    write_conf
+}
+
+write_conf() {
     cat >"$folder/conf" <<END
 NFS_CORE_PARAM { NFS_Port = 2049; MNT_Port = 20048; Protocols = 3;
   Enable_NLM = false; Enable_RQUOTA = false;
@@ -63,6 +76,9 @@ EXPORT { Export_Id = 1; Path = "/mnt"; Pseudo = "/mnt"; Access_Type = RW;
   Squash = No_Root_Squash; Protocols = 3; Transports = TCP; SecType = sys;
   PrivilegedPort = false; FSAL { Name = VFS; } }
 END
+}
+
+nfs_start() {
     "${far[@]}" "$root/usr/bin/ganesha.nfsd" -F -f "$folder/conf" -L "$folder/log" \
         -p "$folder/pid" >/dev/null 2>&1 &
     pid=$!
@@ -70,13 +86,25 @@ END
     wait_port 20048
 }
 
+start() { "${what}_start"; }
+
+stop() {
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null || true
+}
+
 mount -t tmpfs tmpfs /run
-ip netns add far
-ip link add "${what}0" type veth peer name eth0 netns far
-ip link set "${what}0" master br0 up
-"${far[@]}" ip link set lo up
-"${far[@]}" ip addr add "$net" dev eth0
-"${far[@]}" ip link set eth0 up
+if [ ${#far[@]} != 0 ]; then
+    ip netns add far
+    ip link add "${what}0" type veth peer name eth0 netns far
+    ip link set "${what}0" master br0 up
+    "${far[@]}" ip link set lo up
+    "${far[@]}" ip addr add "$net" dev eth0
+    "${far[@]}" ip link set eth0 up
+fi
 "$what"
+start
 echo "ready $pid"
-cat >/dev/null
+while read -r line; do
+    if eval "$line"; then echo did; else echo failed; fi
+done
