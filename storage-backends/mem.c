@@ -15,6 +15,9 @@
 
 #include "local.h"
 
+/* It is one step in any case. */
+#define MAX_COMPARE_AND_WRITE (128 * 1024)
+
 typedef struct MemBackend {
     SnBackend local;
     uint8_t *data;              /* mapping of info.size bytes */
@@ -44,6 +47,22 @@ static int mem_compare(const uint8_t *data, const SnIo *io)
         }
         data += io->iov[i].iov_len;
     }
+    return 0;
+}
+
+static int mem_compare_and_write(uint8_t *data, const SnIo *io)
+{
+    g_autofree uint8_t *both = g_malloc(2 * io->len);
+    uint8_t *to = both;
+
+    for (unsigned i = 0; i < io->iovcnt; i++) {
+        memcpy(to, io->iov[i].iov_base, io->iov[i].iov_len);
+        to += io->iov[i].iov_len;
+    }
+    if (memcmp(data, both, io->len)) {
+        return -EILSEQ;
+    }
+    memcpy(data, both + io->len, io->len);
     return 0;
 }
 
@@ -80,6 +99,8 @@ static int mem_execute(SnBackend *be, const SnIo *io)
         break;
     case SN_IO_COMPARE:
         return mem_compare(data, io);
+    case SN_IO_COMPARE_AND_WRITE:
+        return mem_compare_and_write(data, io);
     case SN_IO_FLUSH:
         break;
     case SN_IO_NVME:
@@ -111,6 +132,7 @@ static SnBackend *mem_create(const SnBackendConfig *config, GError **err)
         return NULL;
     }
     info->fua = !info->write_cache;
+    info->max_compare_and_write = info->fua ? MAX_COMPARE_AND_WRITE : 0;
     mem->local.execute = mem_execute;
     data = mmap(NULL, info->size, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -36,6 +36,7 @@ const char *sn_io_op_name(SnIoOp op)
         [SN_IO_DISCARD] = "discard",
         [SN_IO_WRITE_ZEROES] = "write zeroes",
         [SN_IO_COMPARE] = "compare",
+        [SN_IO_COMPARE_AND_WRITE] = "compare and write",
         [SN_IO_NVME] = "passthrough command",
     };
 
@@ -142,6 +143,9 @@ int sn_volume_check(const SnVolume *vol, const SnIo *io)
     case SN_IO_COMPARE:
         offered = info->compare;
         break;
+    case SN_IO_COMPARE_AND_WRITE:
+        offered = info->max_compare_and_write;
+        break;
     case SN_IO_NVME:
         return check_nvme(info, io);
     }
@@ -153,6 +157,10 @@ int sn_volume_check(const SnVolume *vol, const SnIo *io)
     }
     if (io->offset > info->size || io->len > info->size - io->offset ||
         (io->offset | io->len) & ((uint64_t)info->block_size - 1)) {
+        return -EINVAL;
+    }
+    if (io->op == SN_IO_COMPARE_AND_WRITE &&
+        io->len > info->max_compare_and_write) {
         return -EINVAL;
     }
     return 0;
@@ -321,7 +329,7 @@ void sn_volume_requeue(SnVolume *vol)
             sn_split_forget(vol, io);
         }
         io->nvme_status = 0;
-        if (io->op == SN_IO_NVME && io->flags & SN_IO_ONCE) {
+        if (sn_io_is_once(io)) {
             sn_volume_finish(vol, io, -ECONNRESET);
         } else if (sn_volume_give_up_on(vol, io)) {
             sn_volume_finish(vol, io, -ETIMEDOUT);

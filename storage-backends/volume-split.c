@@ -124,6 +124,7 @@ static uint64_t max_part(const SnVolumeInfo *info, const SnIo *io)
         max = info->max_write_zeroes;
         break;
     case SN_IO_FLUSH:
+    case SN_IO_COMPARE_AND_WRITE:
     case SN_IO_NVME:
         break;
     }

@@ -31,6 +31,13 @@ typedef enum SnIoOp {
     SN_IO_WRITE_ZEROES,
     SN_IO_COMPARE,
     /*
+     * Compares with the first half of iov and, if nothing differs, writes the
+     * second half: in one step, for everybody who uses the far side. So iov
+     * sums up to twice len. Up to info.max_compare_and_write bytes, which are
+     * not split; and as with SN_IO_ONCE.
+     */
+    SN_IO_COMPARE_AND_WRITE,
+    /*
      * An NVMe command as it is, for a volume whose far side is an NVMe
      * namespace (SnVolumeInfo.nvme.passthrough): see SnIo.nvme. Elsewhere it
      * is -EOPNOTSUPP. offset is 0; len and iov are the command's data.
@@ -113,6 +120,13 @@ struct SnIo {
     uint64_t scratch[SN_IO_SCRATCH / sizeof(uint64_t)];
 };
 
+/* Whether a request must not be sent twice: see SN_IO_ONCE. */
+static inline bool sn_io_is_once(const SnIo *io)
+{
+    return io->op == SN_IO_COMPARE_AND_WRITE ||
+           (io->op == SN_IO_NVME && io->flags & SN_IO_ONCE);
+}
+
 typedef enum SnVolumeState {
     /*
      * First connection attempts. sn_volume_info() is not valid yet; requests
@@ -162,6 +176,8 @@ typedef struct SnVolumeInfo {
     bool fua;                   /* SN_IO_FUA is native (else write + flush) */
     bool read_only;
     bool compare;
+    /* One command; 0: not offered. Only with fua, or without write_cache. */
+    uint32_t max_compare_and_write;
     uint16_t queue_depth;       /* requests the backend keeps in flight */
     uint16_t queues;            /* parallel queues (connections) */
     char serial[21];            /* of the far side; "" when it has none */

@@ -88,6 +88,7 @@ typedef struct SnIscsiUnit {
     bool lbpme;
     uint64_t pages;             /* VPD pages 80h..BFh that it has */
     uint32_t max_transfer;      /* blocks, 0: not reported; as are these */
+    uint32_t max_compare_and_write;
     uint32_t max_unmap, unmap_granularity;
     uint64_t max_write_same;
     uint32_t opt_transfer;
@@ -122,6 +123,7 @@ struct SnBackend {
     unsigned probe_step, probe_tries;
     SnTimer *probe_timer;       /* to ask again */
     SnIscsiUnit unit;
+    bool no_compare_and_write;  /* though it was announced */
     SnIscsiOp poll;             /* READ CAPACITY(16) while ready */
     char *not_found;            /* discovery.c: the message so far */
 

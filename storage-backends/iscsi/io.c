@@ -21,6 +21,7 @@ SN_TRACE_EVENT(iscsi_io_refused);
 enum {
     OP_UNMAP = 0x42,
     OP_READ_16 = 0x88,
+    OP_COMPARE_AND_WRITE = 0x89,
     OP_WRITE_16 = 0x8a,
     OP_SYNCHRONIZE_CACHE_16 = 0x91,
     OP_WRITE_SAME_16 = 0x93,
@@ -48,11 +49,25 @@ static void op_free(SnIscsiOp *op)
     g_queue_push_head_link(&op->be->spare, &op->link);
 }
 
+/* Bytes of the request's memory that it moves. */
+static uint64_t data_len(const SnIo *io)
+{
+    switch (io->op) {
+    case SN_IO_READ:
+    case SN_IO_WRITE:
+        return io->len;
+    case SN_IO_COMPARE_AND_WRITE:
+        return 2 * io->len;
+    default:
+        return 0;
+    }
+}
+
 static bool send_data(SnIscsiOp *op, uint8_t *cdb, SnIscsiDir dir)
 {
     const SnIo *io = op->io;
 
-    return sn_iscsi_op_send(op, cdb, 16, dir, io->len,
+    return sn_iscsi_op_send(op, cdb, 16, dir, data_len(io),
                             (struct scsi_iovec *)io->iov, io->iovcnt);
 }
 
@@ -96,6 +111,11 @@ static bool send_op(SnIscsiOp *op)
         return send_data(op, cdb, SN_ISCSI_READ);
     case SN_IO_WRITE:
         cdb[0] = OP_WRITE_16;
+        return send_data(op, cdb, SN_ISCSI_WRITE);
+    case SN_IO_COMPARE_AND_WRITE:       /* one byte for the blocks */
+        cdb[0] = OP_COMPARE_AND_WRITE;
+        sn_put_be32(cdb + 10, 0);
+        cdb[13] = blocks;
         return send_data(op, cdb, SN_ISCSI_WRITE);
     case SN_IO_DISCARD:
         return send_unmap(op, lba, blocks);
@@ -162,6 +182,13 @@ void sn_iscsi_io_retry(void *opaque)
     sn_iscsi_flush(be);
 }
 
+/* A unit attention comes instead of the command (SAM-5 section 5.14). */
+static bool was_not_begun(int status, const struct scsi_task *task)
+{
+    return status == SCSI_STATUS_CHECK_CONDITION &&
+           task->sense.key == SCSI_SENSE_UNIT_ATTENTION;
+}
+
 /* Whether the answer of a request is not the last word. */
 static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
                         int *err)
@@ -182,6 +209,10 @@ static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
     case SN_ISCSI_DONE:
         return false;
     case SN_ISCSI_AGAIN:
+        if (sn_io_is_once(op->io) && !was_not_begun(status, task)) {
+            *err = -ECONNRESET;
+            return false;
+        }
         if (op->retries++ == MAX_RETRIES) {
             *err = -EIO;
             return false;
@@ -193,6 +224,14 @@ static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
     }
     retry_later(op, RETRY_DELAY);
     return true;
+}
+
+/* Some announce it that do not have it (tgt): it is not offered any more. */
+static void no_compare_and_write(SnBackend *be)
+{
+    be->no_compare_and_write = true;
+    be->unit.info.max_compare_and_write = 0;
+    sn_backend_info_changed(be->vol, &be->unit.info);
 }
 
 static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
@@ -213,6 +252,9 @@ static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
         return;
     }
     if (!wants_retry(op, status, task, &err)) {
+        if (io->op == SN_IO_COMPARE_AND_WRITE && err == -EOPNOTSUPP) {
+            no_compare_and_write(be);
+        }
         op_free(op);
         sn_backend_done(io, err);
     }
@@ -282,14 +324,14 @@ static void replace_data(SnIscsiOp *op, const SnIo *io)
                               ? &op->task->iovector_out
                               : &op->task->iovector_in;
 
-    if (io->op != SN_IO_READ && io->op != SN_IO_WRITE) {
+    if (!data_len(io)) {
         return;                 /* has no data of the request's */
     }
-    op->bounce = g_malloc(io->len);
-    if (io->op == SN_IO_WRITE) {
+    op->bounce = g_malloc(data_len(io));
+    if (io->op != SN_IO_READ) {
         gather(op->bounce, io->iov, io->iovcnt);
     }
-    op->iov = (struct scsi_iovec){ op->bounce, io->len };
+    op->iov = (struct scsi_iovec){ op->bounce, data_len(io) };
     v->iov = &op->iov;
     v->niov = 1;
     v->offset = 0;

@@ -193,6 +193,7 @@ static bool take_limits(SnBackend *be, Data d)
 
     /* Offsets in the page are 4 more than here. */
     if (page.len >= 12) {
+        u->max_compare_and_write = page.bytes[1];
         u->max_transfer = sn_get_be32(page.bytes + 4);
         u->opt_transfer = sn_get_be32(page.bytes + 8);
     }
@@ -328,12 +329,17 @@ static void finish(SnBackend *be)
         info->discard_granularity = MIN(
             (uint64_t)MAX(u->unmap_granularity, 1) * block, UINT32_MAX / 2);
     }
+    if ((info->fua || !info->write_cache) && !be->no_compare_and_write) {
+        info->max_compare_and_write = MIN(u->max_compare_and_write * block,
+                                          SN_ISCSI_MAX_TRANSFER / 2);
+    }
     info->queue_depth = be->options.queue_depth;
     info->queues = 1;
     sn_trace(iscsi_unit, "id=%s size=%" G_GUINT64_FORMAT " block=%u cache=%d "
-             "fua=%d ro=%d discard=%d zeroes=%d", be->id, info->size, block,
-             info->write_cache, info->fua, info->read_only,
-             info->max_discard != 0, info->max_write_zeroes != 0);
+             "fua=%d ro=%d discard=%d zeroes=%d compare-and-write=%u", be->id,
+             info->size, block, info->write_cache, info->fua, info->read_only,
+             info->max_discard != 0, info->max_write_zeroes != 0,
+             info->max_compare_and_write);
     sn_iscsi_session_ready(be);
 }
 

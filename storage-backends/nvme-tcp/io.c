@@ -14,7 +14,8 @@ static const uint8_t opcodes[] = {
     [SN_IO_WRITE_ZEROES] = nvme_cmd_write_zeroes,
     [SN_IO_COMPARE] = nvme_cmd_compare,
 };
-G_STATIC_ASSERT(G_N_ELEMENTS(opcodes) == SN_IO_NVME);
+/* Compare and write is not offered. */
+G_STATIC_ASSERT(G_N_ELEMENTS(opcodes) == SN_IO_COMPARE_AND_WRITE);
 
 SnNvmeScope sn_nvmetcp_io_scope(const SnIo *io, uint32_t block_size)
 {

@@ -18,8 +18,9 @@ enum {
     RESPONSE = 0x21, LOGIN_RESPONSE = 0x23, DATA_IN = 0x25, R2T = 0x31,
 };
 enum { TEST_UNIT_READY = 0x00, INQUIRY = 0x12, MODE_SENSE = 0x1a,
-       UNMAP = 0x42, READ_16 = 0x88, WRITE_16 = 0x8a, SYNC_16 = 0x91,
-       WRITE_SAME_16 = 0x93, READ_CAPACITY = 0x9e, REPORT_OPCODES = 0xa3 };
+       UNMAP = 0x42, READ_16 = 0x88, COMPARE_AND_WRITE = 0x89,
+       WRITE_16 = 0x8a, SYNC_16 = 0x91, WRITE_SAME_16 = 0x93,
+       READ_CAPACITY = 0x9e, REPORT_OPCODES = 0xa3 };
 enum { GOOD = 0, CHECK_CONDITION = 2 };
 
 typedef struct Conn {
@@ -144,6 +145,7 @@ static void do_inquiry(Command *cmd)
             len = 28;
             break;
         case 0xb0:
+            out[5] = 32;                      /* COMPARE AND WRITE */
             sn_put_be32(out + 8, 256);        /* blocks at most */
             sn_put_be32(out + 12, 64);
             sn_put_be32(out + 20, 1024);      /* UNMAP: blocks, descriptors */
@@ -224,6 +226,15 @@ static void carry_out(Command *cmd)
         g_assert_cmpuint(cmd->data->len, ==, len);
         memcpy(d->disk + offset, cmd->data->data, len);
         break;
+    case COMPARE_AND_WRITE:
+        len = cdb[13] * d->block_size;
+        g_assert_cmpuint(cmd->data->len, ==, 2 * len);
+        if (memcmp(d->disk + offset, cmd->data->data, len)) {
+            respond_sense(cmd, 0xe, 0x1d00);
+            return;
+        }
+        memcpy(d->disk + offset, cmd->data->data + len, len);
+        break;
     case WRITE_SAME_16:
         g_assert_cmpuint(cmd->data->len, ==, d->block_size);
         for (uint64_t at = 0; at < len; at += d->block_size) {
@@ -249,7 +260,8 @@ static void complete_command(Command *cmd)
     IscsiDouble *d = cmd->conn->d;
     uint8_t op = cmd->bhs[32];
 
-    if (d->hold && (op == READ_16 || op == WRITE_16 || op == SYNC_16)) {
+    if (d->hold && (op == READ_16 || op == WRITE_16 || op == SYNC_16 ||
+                    op == COMPARE_AND_WRITE)) {
         g_queue_push_tail(&d->held, cmd);
     } else {
         carry_out(cmd);

@@ -91,6 +91,10 @@ static void check_io(SnBackend *be, const SnIo *io)
         max = info->max_transfer;
         g_assert_cmpuint(iov_sum(io), ==, io->len);
         break;
+    case SN_IO_COMPARE_AND_WRITE:
+        g_assert_cmpuint(io->len, <=, info->max_compare_and_write);
+        g_assert_cmpuint(iov_sum(io), ==, 2 * io->len);
+        break;
     case SN_IO_DISCARD:
         max = info->max_discard;
         break;
@@ -261,6 +265,7 @@ static SbVolume *sb_new(void)
         .max_transfer = 16 * SB_BLOCK, .max_discard = 64 * SB_BLOCK,
         .discard_granularity = SB_BLOCK, .max_write_zeroes = 32 * SB_BLOCK,
         .write_cache = true, .fua = true, .compare = true,
+        .max_compare_and_write = 4 * SB_BLOCK,
         .queue_depth = SB_MAX_IN_FLIGHT, .queues = 1,
     };
     log_to = v;
@@ -407,13 +412,17 @@ TestIo *tio_new(SbVolume *v, char name, SnIoOp op, uint64_t block,
                 uint64_t blocks)
 {
     TestIo *t = g_new(TestIo, 1);
+    uint64_t bytes = blocks * SB_BLOCK;
 
+    if (op == SN_IO_COMPARE_AND_WRITE) {
+        bytes *= 2;
+    }
     /* The submitter need not initialise the private fields. */
     memset(t, 0xa5, sizeof(*t));
     t->name = name;
     t->v = v;
-    t->buf = g_malloc0(MAX(blocks * SB_BLOCK, 1));
-    t->iov = (struct iovec){ t->buf, blocks * SB_BLOCK };
+    t->buf = g_malloc0(MAX(bytes, 1));
+    t->iov = (struct iovec){ t->buf, bytes };
     t->completions = 0;
     t->ret = 1;
     t->then = NULL;

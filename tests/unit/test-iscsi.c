@@ -74,6 +74,118 @@ static void test_operations(void)
     iscsi_world_free(w);
 }
 
+/* Bytes of the target's longest; both halves are more than the first burst. */
+#define HALF (32 * 512)
+
+/* Blocks to compare with, and blocks to write, in one command. */
+static void fill_both(uint8_t *both, uint8_t compare, uint8_t write)
+{
+    memset(both, compare, HALF);
+    memset(both + HALF, write, HALF);
+}
+
+static void test_compare_and_write(void)
+{
+    World *w = iscsi_world_new(20);
+    IscsiDouble *d = w->iscsi;
+    uint8_t both[2 * HALF];
+
+    iscsi_world_open_ready(w, "");
+    g_assert_cmpuint(sn_volume_info(w->vol)->max_compare_and_write, ==, HALF);
+    w->net->grain = 700;
+    fill_both(both, 0, 0x22);
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 1024, HALF, both),
+                    ==, 0);
+    g_assert_cmpmem(d->disk + 1024, HALF, both + HALF, HALF);
+    g_assert_cmphex(d->cdb[1], ==, 0);
+    g_assert_cmpuint(d->disk[1024 + HALF], ==, 0);
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 1024, HALF, both),
+                    ==, -EILSEQ);
+    fill_both(both, 0x22, 0x33);
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, SN_IO_FUA, 1024, HALF,
+                            both), ==, 0);
+    g_assert_cmphex(d->cdb[1], ==, 1 << 3);
+    g_assert_cmpuint(d->disk[1024], ==, 0x33);
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF + 512,
+                            (uint8_t[2 * HALF + 1024]){ 0 }), ==, -EINVAL);
+    iscsi_world_free(w);
+}
+
+/* Carried out or not: nobody knows, so it is not sent again. */
+static void test_compare_and_write_once(void)
+{
+    World *w = iscsi_world_new(21);
+    IscsiDouble *d = w->iscsi;
+    uint8_t both[2 * HALF];
+    Req r = { 0 };
+
+    iscsi_world_open_ready(w, "");
+    fill_both(both, 0, 0x22);
+    d->hold = true;
+    req_submit(w, &r, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF, both, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    memory_net_end_all(w->net, -ECONNRESET);
+    world_settle(w);
+    g_assert_false(r.busy);
+    g_assert_cmpint(r.ret, ==, -ECONNRESET);
+    req_clear(&r);
+    d->hold = false;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->calls[0x89], ==, 0);
+    /* The same when the target has aborted it; but not begun is not done. */
+    d->fail_op = 0x89;
+    d->fail_status = 2;
+    d->key = 0xb;
+    d->fail_count = 1;
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF, both), ==,
+                    -ECONNRESET);
+    d->fail_status = 0x40;      /* TASK ABORTED */
+    d->fail_count = 1;
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF, both), ==,
+                    -ECONNRESET);
+    d->attention = 0x2900;
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF, both), ==,
+                    0);
+    g_assert_cmpuint(d->disk[0], ==, 0x22);
+    /* Cancelled: its memory is freed at once, the command goes on. */
+    d->hold = true;
+    fill_both(both, 0x22, 0x33);
+    req_submit(w, &r, SN_IO_COMPARE_AND_WRITE, 0, 0, HALF, both, w->rand);
+    sn_volume_kick(w->vol);
+    req_cancel(&r);
+    world_settle(w);
+    iscsi_double_release(d);
+    world_settle(w);
+    g_assert_cmpuint(d->disk[0], ==, 0x33);
+    iscsi_world_free(w);
+}
+
+/* One that announces it and does not have it is taken at its second word. */
+static void test_no_compare_and_write(void)
+{
+    World *w = iscsi_world_new(22);
+    IscsiDouble *d = w->iscsi;
+    uint8_t both[1024] = { 0 };
+
+    iscsi_world_open_ready(w, "");
+    d->fail_op = 0x89;
+    d->fail_status = 2;
+    d->key = 5;
+    d->ascq = 0x2000;
+    d->fail_count = 1;
+    g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, 0, 0, 512, both), ==,
+                    -EOPNOTSUPP);
+    world_settle(w);
+    g_assert_cmpuint(w->info_changes, ==, 1);
+    g_assert_cmpuint(sn_volume_info(w->vol)->max_compare_and_write, ==, 0);
+    memory_net_end_all(w->net, -ECONNRESET);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 5));
+    g_assert_cmpuint(sn_volume_info(w->vol)->max_compare_and_write, ==, 0);
+    iscsi_world_free(w);
+}
+
 /* Larger than the first burst: what follows is asked for. */
 static void test_large(void)
 {
@@ -355,6 +467,10 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/iscsi/bring-up", test_bring_up);
     g_test_add_func("/iscsi/operations", test_operations);
+    g_test_add_func("/iscsi/compare-and-write", test_compare_and_write);
+    g_test_add_func("/iscsi/compare-and-write-once",
+                    test_compare_and_write_once);
+    g_test_add_func("/iscsi/no-compare-and-write", test_no_compare_and_write);
     g_test_add_func("/iscsi/large", test_large);
     g_test_add_func("/iscsi/statuses", test_statuses);
     g_test_add_func("/iscsi/resize", test_resize);

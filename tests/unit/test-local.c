@@ -211,13 +211,24 @@ static void test_mem(void)
     zero_everywhere(v, SN_IO_DISCARD);
     zero_everywhere(v, SN_IO_WRITE_ZEROES);
 
-    fill(v, 0, 4, 0x11);
+    fill(v, 0, 5, 0x11);
     t = tio_new(v, 'c', SN_IO_COMPARE, 0, 4);
     memset(t->buf, 0x11, t->io.len);
     do_io(v, t, 0);
     t->buf[t->io.len - 1] ^= 1;
     t->completions = 0;
     do_io(v, t, -EILSEQ);
+    tio_free(t);
+
+    t = tio_new(v, 'b', SN_IO_COMPARE_AND_WRITE, 0, 4);
+    memset(t->buf, 0x11, t->io.len);
+    memset(t->buf + t->io.len, 0x22, t->io.len);
+    do_io(v, t, 0);
+    expect_bytes(v, 0, 4, 0x22);
+    expect_bytes(v, 4, 1, 0x11);
+    t->completions = 0;
+    do_io(v, t, -EILSEQ);
+    expect_bytes(v, 0, 4, 0x22);
     tio_free(t);
 
     t = tio_new(v, 'd', SN_IO_DISCARD, 0, 2048);

@@ -107,6 +107,31 @@ static void test_limits_by_operation(void)
     sb_close(v);
 }
 
+/* One step cannot be cut; of a lost one nobody knows whether it was done. */
+static void test_compare_and_write(void)
+{
+    SbVolume *v = sb_open_ready();
+    TestIo *t, *waits;
+
+    v->info.max_transfer = SB_BLOCK;
+    v->info.write_cache = v->info.fua = true;
+    v->be->capacity = 1;
+    sb_flap(v);
+    t = tio_new(v, 'c', SN_IO_COMPARE_AND_WRITE, 3, 4);
+    t->io.flags = SN_IO_FUA;
+    tio_submit(t);
+    waits = tio_submit_new(v, 'w', SN_IO_COMPARE_AND_WRITE, 3, 1);
+    sb_expect_in_flight(v, " 3+4");
+    g_assert_cmphex(v->be->ios[0]->flags, ==, SN_IO_FUA);
+    sb_flap(v);
+    tio_expect(t, -ECONNRESET);
+    sb_expect_in_flight(v, " 3+1");     /* this one was not sent before */
+    sb_done_all(v, -EILSEQ);
+    tio_expect(waits, -EILSEQ);
+    g_string_truncate(sb_completed, 0);
+    sb_close(v);
+}
+
 /* Cuts anywhere in the iovec give the same bytes in the same order. */
 static void test_iovec_slices(void)
 {
@@ -532,6 +557,7 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-split/parts", test_parts);
     g_test_add_func("/volume-split/limits-by-operation",
                     test_limits_by_operation);
+    g_test_add_func("/volume-split/compare-and-write", test_compare_and_write);
     g_test_add_func("/volume-split/iovec-slices", test_iovec_slices);
     g_test_add_func("/volume-split/bounded", test_bounded);
     g_test_add_func("/volume-split/backend-full", test_backend_full);

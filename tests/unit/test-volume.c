@@ -28,6 +28,8 @@ static void test_checks(void)
         { SN_IO_READ, 0, SB_BLOCK / 2, -EINVAL },
         { SN_IO_WRITE, SB_SIZE, SB_BLOCK, -EINVAL },
         { SN_IO_COMPARE, SB_SIZE, SB_BLOCK, -EINVAL },
+        { SN_IO_COMPARE_AND_WRITE, SB_SIZE, SB_BLOCK, -EINVAL },
+        { SN_IO_COMPARE_AND_WRITE, 0, 5 * SB_BLOCK, -EINVAL },
         { SN_IO_WRITE_ZEROES, SB_SIZE, SB_BLOCK, -EINVAL },
         { (SnIoOp)77, 0, SB_BLOCK, -EOPNOTSUPP },
         { SN_IO_READ, SB_SIZE + SB_BLOCK, 0, -EINVAL },
@@ -74,14 +76,19 @@ static void test_not_offered(void)
     sb_flap(v);
     expect_result(v, SN_IO_DISCARD, -EOPNOTSUPP);
     expect_result(v, SN_IO_WRITE_ZEROES, -EOPNOTSUPP);
+    v->info.max_compare_and_write = 0;
+    sb_flap(v);
     expect_result(v, SN_IO_COMPARE, -EOPNOTSUPP);
+    expect_result(v, SN_IO_COMPARE_AND_WRITE, -EOPNOTSUPP);
     expect_result(v, SN_IO_FLUSH, 0);
     g_assert_cmpuint(v->be->submits, ==, 0);
 
     v->info.max_discard = v->info.max_write_zeroes = 4 * SB_BLOCK;
     v->info.compare = v->info.write_cache = v->info.read_only = true;
+    v->info.max_compare_and_write = SB_BLOCK;
     sb_flap(v);
     expect_result(v, SN_IO_WRITE, -EROFS);
+    expect_result(v, SN_IO_COMPARE_AND_WRITE, -EROFS);
     expect_result(v, SN_IO_DISCARD, -EROFS);
     expect_result(v, SN_IO_WRITE_ZEROES, -EROFS);
     g_assert_cmpuint(v->be->submits, ==, 0);
