@@ -8,11 +8,9 @@ import os
 import time
 
 import host
-from machine import TOP, Machine
+from machine import BARE_GUEST, Machine
 from results import Sample
 
-GUEST = os.environ.get("BARE_GUEST") or os.path.join(
-    TOP, "build", "bench", "bare", "bare-guest.elf")
 SIZE = 1 << 30
 DBBUF = "dbbuf"                 # shadow doorbells: a word for the guest
 
@@ -59,8 +57,8 @@ class Bare:
 
     def why_not(self, lab):
         """A reason why it cannot run, or None."""
-        if not os.path.exists(GUEST):
-            return f"{GUEST} is missing: run ninja bench-programs"
+        if not os.path.exists(BARE_GUEST):
+            return f"{BARE_GUEST} is missing: run ninja bench-programs"
         return None
 
     def prepare(self, lab):
@@ -72,7 +70,7 @@ class Bare:
 
     @staticmethod
     def boot(lab, words, args, ms, cases):
-        return Machine("bare", ["-kernel", GUEST, "-append",
+        return Machine("bare", ["-kernel", BARE_GUEST, "-append",
                                 f"ms={ms} {words} " + " ".join(cases), *args],
                        lab.bed.folder, memory=128, wrapper=lab.wire.wrapper)
 

@@ -80,3 +80,11 @@ uint32_t blk_run(const BlkCase *c, uint32_t ms, uint32_t *us)
     *us = clock_us() - start;
     return completed;
 }
+
+void blk_compare_and_write(void)
+{
+    if (!driver->compare_and_write) {
+        fail("%s has no compare and write", driver->name);
+    }
+    driver->compare_and_write();
+}

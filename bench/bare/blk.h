@@ -39,6 +39,8 @@ typedef struct BlkDriver {
     void (*submit)(const BlkRequest *requests, uint32_t n);
     /* Fills in the slots of what is over since the last call: how many. */
     uint32_t (*take)(BlkRequest *requests);
+    /* See blk_compare_and_write(); NULL: there is no such thing. */
+    void (*compare_and_write)(void);
 } BlkDriver;
 
 extern const BlkDriver nvme_driver;
@@ -64,5 +66,11 @@ uint64_t blk_sectors(void);
  * that fails ends the machine.
  */
 uint32_t blk_run(const BlkCase *c, uint32_t ms, uint32_t *us);
+
+/*
+ * Whether fused Compare and Write works, which drivers of operating systems do
+ * not make. What is wrong ends the machine.
+ */
+void blk_compare_and_write(void);
 
 #endif /* BARE_BLK_H */

@@ -4,12 +4,13 @@
  *
  * Command line: "ms=MILLISECONDS", perhaps "dbbuf", for NVMe with shadow
  * doorbells, and any number of "OPERATION:BYTES:DEPTH", where OPERATION is
- * "read" or "write". On the serial port:
+ * "read" or "write", or of "compare-and-write". On the serial port:
  *
  *   @@ READY driver=NAME sectors=N         once
  *   @@ BEGIN OPERATION:BYTES:DEPTH         before each case
  *   @@ END requests=N us=N                 after it; the guest goes on from
  *                                          both when it gets any byte
+ *   @@ COMPARED                            compare and write works
  *   @@ DONE                                and the machine is switched off
  *   @@ FAIL reason                         likewise, when something is wrong
  *
@@ -138,6 +139,9 @@ void bare_main(const BootInfo *info)
         }
         if (skip(&p, "ms=")) {
             ms = number(&p);
+        } else if (skip(&p, "compare-and-write")) {
+            blk_compare_and_write();
+            print("@@ COMPARED\n");
         } else if (parse_case(&p, &c)) {
             measure(&c, ms);
         } else {

@@ -78,6 +78,7 @@ static volatile uint32_t event_indices[PAGE / 4]
 /* ---- the namespace ---- */
 
 static uint64_t blocks;
+static uint32_t fuses;          /* FUSES of Identify Controller */
 static uint32_t block_shift;    /* of its blocks, against sectors */
 
 /* ---- requests ---- */
@@ -206,6 +207,7 @@ static void enable(void)
 #define CNS_CONTROLLER 1
 #define FEATURE_QUEUES 7
 #define OACS (256 / 4)          /* of Identify Controller, lower half */
+#define FUSES (520 / 4)         /* upper half */
 #define OACS_DBBUF 0x100
 #define CONTIGUOUS 1
 
@@ -260,6 +262,7 @@ static void identify(bool dbbuf)
     if (dbbuf && !(id[OACS] & OACS_DBBUF)) {
         fail("the controller has no shadow doorbells");
     }
+    fuses = id[FUSES] >> 16;
     admin_command(&(Command) { "identify namespace", IDENTIFY, NSID, id, 0,
                                CNS_NAMESPACE, 0 });
     take_format(id);
@@ -366,6 +369,84 @@ static uint32_t take(BlkRequest *requests)
     return n;
 }
 
+/* ---- fused Compare and Write: section 4.12 ---- */
+
+#define COMPARE 0x05
+#define FUSED_FIRST 0x100       /* of cdw0 */
+#define FUSED_SECOND 0x200
+#define COMPARE_FAILED 0x285    /* status types and codes */
+#define FUSED_FAILED 0x009
+
+static void fill(uint32_t slot, uint8_t byte)
+{
+    for (uint32_t i = 0; i < (uint32_t)BLK_SECTOR << block_shift; i++) {
+        blk_data[slot][i] = byte;
+    }
+}
+
+/* Puts a command about one block in the middle, with the data of a slot. */
+static void put_block(uint32_t slot, uint32_t flags_opcode)
+{
+    Sqe *sqe = next_sqe(&io);
+    uint64_t slba = blocks / 2;
+
+    sqe->cdw0 = slot << 16 | flags_opcode;
+    sqe->prp1 = (uint32_t)blk_data[slot];
+    sqe->prp2 = 0;
+    sqe->cdw10 = slba;
+    sqe->cdw11 = slba >> 32;
+    sqe->cdw12 = 0;
+}
+
+/* The next completion is that of @slot, with this status. */
+static void expect(const char *what, uint32_t slot, uint32_t status)
+{
+    uint32_t dw3;
+
+    while (!has_cqe(&io)) {
+        /* it comes */
+    }
+    dw3 = next_cqe(&io);
+    ring(&io.cq_head, io.head);
+    if ((dw3 & 0xffff) != slot || (dw3 >> 17 & 0x7ff) != status) {
+        fail_status(what, dw3);
+    }
+}
+
+static void compare_and_write_block(uint8_t compare, uint8_t write,
+                                    uint32_t first, uint32_t second)
+{
+    fill(0, compare);
+    fill(1, write);
+    put_block(0, FUSED_FIRST | COMPARE);
+    put_block(1, FUSED_SECOND | WRITE);
+    ring(&io.sq_tail, io.tail);
+    expect("fused compare", 0, first);
+    expect("fused write", 1, second);
+}
+
+static void compare_and_write(void)
+{
+    if (!(fuses & 1)) {
+        fail("the controller has no fused commands");
+    }
+    fill(0, 0x11);
+    put_block(0, WRITE);
+    ring(&io.sq_tail, io.tail);
+    expect("write", 0, 0);
+    compare_and_write_block(0x11, 0x22, 0, 0);
+    compare_and_write_block(0x11, 0x33, COMPARE_FAILED, FUSED_FAILED);
+    compare_and_write_block(0x22, 0x44, 0, 0);
+    put_block(0, READ);
+    ring(&io.sq_tail, io.tail);
+    expect("read", 0, 0);
+    for (uint32_t i = 0; i < (uint32_t)BLK_SECTOR << block_shift; i++) {
+        if (((volatile uint8_t *)blk_data[0])[i] != 0x44) {
+            fail("byte %u is not what was written", i);
+        }
+    }
+}
+
 const BlkDriver nvme_driver = {
     .name = "nvme",
     .init = init,
@@ -373,4 +454,5 @@ const BlkDriver nvme_driver = {
     .prepare = prepare,
     .submit = submit,
     .take = take,
+    .compare_and_write = compare_and_write,
 };

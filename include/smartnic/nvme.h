@@ -48,6 +48,8 @@ G_STATIC_ASSERT(sizeof(SnNvmeCqe) == 16);
 
 enum {
     SN_NVME_FUSE_MASK = 3,              /* byte 1: part of a fused pair */
+    SN_NVME_FUSE_FIRST = 1,
+    SN_NVME_FUSE_SECOND = 2,
     SN_NVME_PSDT_SGL = 1 << 6,          /* byte 1: SGLs are used */
     SN_NVME_PSDT_SGL_MPTR = 2 << 6,     /* likewise, MPTR is one segment */
     SN_NVME_PSDT_MASK = 3 << 6,

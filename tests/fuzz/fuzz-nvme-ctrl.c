@@ -423,6 +423,7 @@ static void change_volume(uint8_t op)
     if (how & 4) {
         info.nvme = (SnVolumeNvme) { 0 };
         info.compare = false;
+        info.max_compare_and_write = 0;
         info.max_discard = info.max_write_zeroes = 0;
     }
     if (how & 8) {

@@ -30,6 +30,7 @@ const SnVolumeInfo vd_default_info = {
     .max_transfer = 64 * BLOCK, .max_discard = 256 * BLOCK,
     .discard_granularity = BLOCK, .max_write_zeroes = 256 * BLOCK,
     .write_cache = true, .fua = true, .compare = true,
+    .max_compare_and_write = 8 * BLOCK,
     .queue_depth = 64, .queues = 1,
     .nvme = { .passthrough = true, .oncs = 0x1ff, .rescap = 0xff },
 };
@@ -116,7 +117,8 @@ static void touch(const SnIo *io, int byte)
         }
     }
     if (io->iovcnt) {
-        g_assert_cmpuint(sum, ==, io->len);
+        g_assert_cmpuint(sum, ==, io->op == SN_IO_COMPARE_AND_WRITE
+                                  ? 2 * io->len : io->len);
     }
 }
 
@@ -127,7 +129,7 @@ void sn_volume_submit(SnVolume *vol, SnIo *io)
     g_assert_true(io->state == IDLE);
     g_assert_nonnull(io->complete);
     if (io->op == SN_IO_READ || io->op == SN_IO_WRITE ||
-        io->op == SN_IO_COMPARE) {
+        io->op == SN_IO_COMPARE || io->op == SN_IO_COMPARE_AND_WRITE) {
         g_assert_cmpuint(io->len, >, 0);
         g_assert_cmpuint(io->iovcnt, >, 0);
     }

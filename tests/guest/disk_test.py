@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from bed import OBEY, GuestTest
+from machine import BARE_GUEST, Machine
 
 OPERATIONS = r"""
 wait_for $disk || exit
@@ -93,6 +94,15 @@ class DiskTest(GuestTest):
         sectors = guest.wait_for(r"@@ SIZE (\d+)").group(1)
         self.assertEqual(int(sectors), size_mb * 2048)
         self.finish(guest)
+
+    def check_compare_and_write(self):
+        """With the bare guest, as no system's driver makes fused commands."""
+        guest = self.bed.add(Machine(
+            "guest", ["-kernel", BARE_GUEST, "-append", "compare-and-write",
+                      *self.bed.card_args(self.url)],
+            self.bed.folder, memory=128))
+        guest.wait_for("^@@ COMPARED")
+        guest.wait_end()
 
     def check_filesystem(self):
         self.finish(self.bed.guest(FILESYSTEM, volume=self.url))

@@ -23,6 +23,9 @@ DEPS = os.environ.get("DEPS") or os.path.join(TOP, ".deps")
 KERNEL = os.path.join(DEPS, "testbed", "vmlinuz")
 INITRAMFS = os.path.join(DEPS, "testbed", "initramfs.cpio")
 EFI = os.path.join(DEPS, "testbed", "efi")
+# See bench/bare
+BARE_GUEST = os.environ.get("BARE_GUEST") or os.path.join(
+    TOP, "build", "bench", "bare", "bare-guest.elf")
 
 # For Machine.own_memory(); of a machine with memory=512
 SHARED_RAM = ["-object", "memory-backend-memfd,id=ram,size=512M,share=on",

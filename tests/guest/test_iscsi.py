@@ -25,6 +25,11 @@ class Operations(DiskTest):
         self.start_storage()
         self.check_operations(parameters="?header-digest=crc32c")
 
+    def test_compare_and_write(self):
+        """LIO: a block at a time."""
+        self.start_storage()
+        self.check_compare_and_write()
+
     def test_filesystem(self):
         self.start_storage()
         self.check_filesystem()

@@ -67,7 +67,7 @@ static void test_controller(void)
     g_assert_cmpuint(id.nn, ==, 256);
     /* Compare, DSM, Write Zeroes, SEL, Timestamp, Verify */
     g_assert_cmphex(id.oncs & 0xdd, ==, 0xdd);
-    g_assert_cmpuint(id.fuses, ==, 0);
+    g_assert_cmphex(id.fuses, ==, 1);   /* Compare and Write */
     g_assert_cmpuint(id.wctemp, >, 273);
     g_assert_cmphex(id.sgls & 3, !=, 0);
     g_assert_true(g_str_has_prefix(id.subnqn, "nqn."));

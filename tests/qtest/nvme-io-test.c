@@ -195,22 +195,55 @@ static void test_too_long(void)
     nvme_stop(&n);
 }
 
-/* Fused operations are not offered: Identify FUSES 0. */
+/* Compares block @slba with bytes @compare; then it is bytes @write. */
+static void compare_and_write(Nvme *n, uint64_t slba, uint8_t compare,
+                              uint8_t write, unsigned first, unsigned second)
+{
+    SnNvmeSqe cmd = nvme_rw_cmd(n, OP_COMPARE, 1, slba, 1);
+    uint16_t cid;
+
+    qtest_memset(n->m->qts, n->buffer, compare, NVME_BLOCK);
+    qtest_memset(n->m->qts, n->buffer + NVME_BLOCK, write, NVME_BLOCK);
+    cmd.flags = SN_NVME_FUSE_FIRST;
+    cid = nvme_put(n, 1, cmd);
+    cmd.opcode = OP_WRITE;
+    cmd.flags = SN_NVME_FUSE_SECOND;
+    cmd.prp1 += NVME_BLOCK;
+    nvme_put(n, 1, cmd);
+    nvme_ring(n, 1);
+    nvme_assert_status(nvme_wait(n, 1, cid), first);
+    nvme_assert_status(nvme_wait(n, 1, cid + 1), second);
+}
+
 static void test_fused(void)
 {
     static const uint8_t ops[] = {
-        OP_FLUSH, OP_READ, OP_WRITE, OP_COMPARE, OP_WRITE_ZEROES, OP_DSM,
+        OP_FLUSH, OP_READ, OP_WRITE, OP_WRITE_ZEROES, OP_DSM,
     };
+    uint8_t block[NVME_BLOCK];
     Machine m;
     Nvme n;
 
     open_ctrl(&n, &m);
-    for (unsigned o = 0; o < G_N_ELEMENTS(ops); o++) {
-        for (unsigned fuse = 1; fuse < 4; fuse++) {
-            SnNvmeSqe cmd = nvme_rw_cmd(&n, ops[o], 1, 0, 1);
+    compare_and_write(&n, 5, 0, 0x22, ST_OK, ST_OK);
+    compare_and_write(&n, 5, 0, 0x33, ST_COMPARE, ST_FUSED_FAIL);
+    compare_and_write(&n, 5, 0x22, 0x44, ST_OK, ST_OK);
+    memset(block, 0x44, sizeof(block));
+    assert_blocks(&n, 5, block, 1);
+    nvme_stop(&n);
 
-            cmd.flags = fuse;
-            nvme_assert_status(nvme_command(&n, 1, cmd), ST_INVALID_FIELD);
+    /* No other command begins a pair, and half a pair is none. */
+    open_ctrl(&n, &m);
+    for (unsigned fuse = 1; fuse < 4; fuse++) {
+        SnNvmeSqe cmd = nvme_rw_cmd(&n, OP_COMPARE, 1, 0, 1);
+
+        cmd.flags = fuse;
+        nvme_assert_status(nvme_command(&n, 1, cmd),
+                           fuse < 3 ? ST_FUSED_MISSING : ST_INVALID_FIELD);
+        for (unsigned o = 0; o < G_N_ELEMENTS(ops); o++) {
+            cmd.opcode = ops[o];
+            nvme_assert_status(nvme_command(&n, 1, cmd), fuse == 2
+                               ? ST_FUSED_MISSING : ST_INVALID_FIELD);
         }
     }
     nvme_stop(&n);

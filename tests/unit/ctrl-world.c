@@ -549,6 +549,7 @@ static SnBackend *be_create(const SnBackendConfig *config, GError **err)
         .phys_block_size = WORLD_BLOCK, .max_discard = 1 << 20,
         .discard_granularity = WORLD_BLOCK, .max_write_zeroes = 1 << 20,
         .write_cache = true, .fua = true, .compare = true,
+        .max_compare_and_write = 64 * 1024,
         .queue_depth = 128, .queues = 1,
     };
     last_created = be;
@@ -581,6 +582,9 @@ static bool be_submit(SnBackend *be, SnIo *io)
         io->op == SN_IO_COMPARE || io->op == SN_IO_NVME) {
         g_assert_cmpuint(sum, ==, io->len);
     }
+    if (io->op == SN_IO_COMPARE_AND_WRITE) {
+        g_assert_cmpuint(sum, ==, 2 * io->len);
+    }
     if (be->wb.n == WORLD_IN_FLIGHT) {
         return false;
     }
@@ -604,6 +608,7 @@ static void be_cancel(SnBackend *be, SnIo *io)
     }
     take_out(&be->wb, i);
     be->wb.cancels++;
+    be->wb.holds_at_cancel = *be->wb.holds;
 }
 
 static void be_stop(SnBackend *be)
@@ -667,6 +672,7 @@ WorldBackend *world_add_scripted_url(World *w, uint32_t nsid, const char *url)
     world_add_url(w, nsid, url);
     g_assert_nonnull(last_created);
     wb = &last_created->wb;
+    wb->holds = &w->holds;
     world_run(w);
     g_assert_true(wb->started);
     return wb;

@@ -180,6 +180,8 @@ typedef struct WorldBackend {
     SnIo *ios[WORLD_IN_FLIGHT]; /* with the far side, oldest first */
     unsigned n;
     unsigned submits, kicks, cancels;
+    const unsigned *holds;      /* of the world */
+    unsigned holds_at_cancel;   /* what was mapped at the last cancel */
 } WorldBackend;
 
 /* CONNECTING when this returns; started, so that wb_ready() may come. */

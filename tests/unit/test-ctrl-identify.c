@@ -81,7 +81,8 @@ static void test_ctrl(void)
     g_assert_cmpuint(id.nn, ==, 256);
     g_assert_cmphex(id.oncs & 0xdd, ==, 0xdd);
     g_assert_cmphex(id.oncs & NVME_CTRL_ONCS_RESERVATIONS, ==, 0);
-    g_assert_cmpuint(id.fuses, ==, 0);
+    g_assert_cmphex(id.fuses, ==, NVME_CTRL_FUSES_COMPARE_AND_WRITE);
+    g_assert_cmpuint(id.acwu, ==, 0);
     g_assert_cmpstr(id.subnqn, ==,
                     "nqn.2026-11.org.smartnic-storage:nvme:of 1 to 20");
     world_free(w);
@@ -180,7 +181,9 @@ static void test_ns(void)
     g_assert_cmpuint(id.nsze, ==, 32768);
     g_assert_cmpuint(id.ncap, ==, 32768);
     g_assert_cmpuint(id.nuse, ==, 32768);
-    g_assert_cmphex(id.nsfeat, ==, 0x10);
+    g_assert_cmphex(id.nsfeat, ==, 0x12);
+    g_assert_cmpuint(id.nawun | id.nawupf, ==, 0);
+    g_assert_cmpuint(id.nacwu, ==, 127);
     g_assert_cmpuint(id.nlbaf, ==, 0);
     g_assert_cmpuint(id.flbas, ==, 0);
     g_assert_cmpuint(id.npwg, ==, 7);

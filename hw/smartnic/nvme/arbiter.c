@@ -97,6 +97,9 @@ static unsigned take(SnCtrl *ctrl, SnCtrlSq *sq, unsigned max)
         take_one(ctrl, sq, ring + n * sizeof(SnNvmeSqe));
         n++;
     }
+    if (sq->fused && sq->head == sq->tail) {
+        sn_ctrl_fused_alone(sq);        /* both have to come at once */
+    }
     ctrl->dma->unmap(ctrl->dma, hold, (void *)ring, 0);
     return n;
 }

@@ -7,8 +7,8 @@
  *                                  |
  *                              request.c      a command's life
  *                               /      \
- *      admin.c (and identify, features,  io.c (and compare, zeroes, dsm,
- *      log, events, queue commands)      passthrough), data.c maps its memory
+ *      admin.c (and identify, features,  io.c (and compare, fused, zeroes,
+ *      log, events, queue commands)      dsm, passthrough); data.c: memory
  *                               \      /      ns.c has the volumes
  *                              request.c      sn_ctrl_complete()
  *                                  |
@@ -132,6 +132,7 @@ struct SnCtrlReq {
     void (*forget)(SnCtrlReq *req);
     /* The handler's own, for commands of several steps. */
     void *step;                 /* freed by forget() */
+    SnCtrlReq *partner;         /* the other one of a fused pair, or NULL */
     uint64_t at, left;
     struct iovec zeroes;
     SnNvmeCommand nvme;         /* for SN_IO_NVME */
@@ -176,6 +177,7 @@ struct SnCtrlSq {
     SnCtrlPrio prio;
     uint16_t head, tail;
     SnCtrlReqList active;       /* RUNNING, ACTIVE, EVENT; oldest first */
+    SnCtrlReq *fused;           /* the first of a pair, for the next command */
     uint8_t *cids;              /* a bit for each that is outstanding */
     SnCtrlReqList free;         /* the pool */
     GPtrArray *chunks;          /* the pool's memory; grows, never shrinks */
@@ -509,6 +511,14 @@ SnCtrlStatus sn_ctrl_io_compare(SnCtrlReq *req);        /* compare.c */
 SnCtrlStatus sn_ctrl_io_verify(SnCtrlReq *req);         /* compare.c */
 SnCtrlStatus sn_ctrl_io_zeroes(SnCtrlReq *req);         /* zeroes.c */
 SnCtrlStatus sn_ctrl_io_dsm(SnCtrlReq *req);            /* dsm.c */
+/* fused.c: one of a fused pair, as a handler. */
+SnCtrlStatus sn_ctrl_io_fused(SnCtrlReq *req);
+/* @req follows the first of a pair in its queue: is its partner, or is not. */
+void sn_ctrl_fused_next(SnCtrlReq *req);
+/* Nothing follows the first of a pair. */
+void sn_ctrl_fused_alone(SnCtrlSq *sq);
+/* FUSES: what all namespaces support. */
+uint16_t sn_ctrl_fuses(SnCtrl *ctrl);
 /* A command whose meaning only the far side knows (passthrough.c). */
 SnCtrlStatus sn_ctrl_io_passthrough(SnCtrlReq *req);
 /* Likewise an admin command, whose data goes to the guest: Get LBA Status. */

@@ -198,13 +198,14 @@ static void park_all(SnCtrl *ctrl)
     for (unsigned i = 0; i <= SN_CTRL_MAX_QUEUE_PAIRS; i++) {
         SnCtrlReq *req = ctrl->sqs[i] ? ctrl->sqs[i]->active.head : NULL;
 
+        /* One may take another along (a fused pair), so from the head. */
         while (req) {
-            SnCtrlReq *next = req->next;
-
             if (req->state == SN_REQ_ACTIVE) {
                 sn_ctrl_req_park(req);
+                req = ctrl->sqs[i]->active.head;
+            } else {
+                req = req->next;
             }
-            req = next;
         }
     }
 }

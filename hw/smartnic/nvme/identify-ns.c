@@ -68,6 +68,11 @@ static void derive(const SnVolumeInfo *info, struct nvme_id_ns *id)
     if (info->max_write_zeroes && info->max_discard) {
         id->dlfeat = NVME_NS_DLFEAT_WRITE_ZEROES;
     }
+    if (info->max_compare_and_write) {
+        /* NAWUN and NAWUPF are valid then, too: 0 is one block. */
+        id->nsfeat |= NVME_NS_FEAT_NATOMIC;
+        id->nacwu = blocks_less_one(info->max_compare_and_write, bs);
+    }
     id->ncap = id->nuse = id->nsze;
 }
 

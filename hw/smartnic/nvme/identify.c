@@ -63,6 +63,8 @@ static void set_capabilities(SnCtrl *ctrl, struct nvme_id_ctrl *id)
     id->nn = GUINT32_TO_LE(SN_CTRL_MAX_NSID);
     id->mnan = GUINT32_TO_LE(SN_CTRL_MAX_NSID);
     id->oncs = GUINT16_TO_LE(sn_ctrl_oncs(ctrl));
+    /* Of how many blocks: NACWU tells. ACWU 0 is one, which all can. */
+    id->fuses = GUINT16_TO_LE(sn_ctrl_fuses(ctrl));
     /* Flush for all namespaces at once is supported. */
     id->vwc = NVME_CTRL_VWC_FLUSH | (cache ? NVME_CTRL_VWC_PRESENT : 0);
     /* No alignment is needed, and bit buckets exist. */

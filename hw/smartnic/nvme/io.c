@@ -154,8 +154,7 @@ SnCtrlStatus sn_ctrl_io(SnCtrlReq *req)
         return SN_CTRL_GENERIC_DNR(NVME_SC_INVALID_OPCODE);
     }
     if (req->sqe.flags & SN_NVME_FUSE_MASK) {
-        req->error_location = offsetof(SnNvmeSqe, flags);
-        return SN_CTRL_INVALID_FIELD;
+        return sn_ctrl_io_fused(req);
     }
     if (req->sqe.opcode == nvme_cmd_flush && nsid == NSID_ALL) {
         return flush_all(req);

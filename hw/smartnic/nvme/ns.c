@@ -251,13 +251,14 @@ static void end_requests(SnCtrl *ctrl, SnCtrlNs *ns)
     for (unsigned i = 0; i <= SN_CTRL_MAX_QUEUE_PAIRS; i++) {
         SnCtrlReq *req = ctrl->sqs[i] ? ctrl->sqs[i]->active.head : NULL;
 
+        /* One may end another (a fused pair), so from the head. */
         while (req) {
-            SnCtrlReq *next = req->next;
-
             if (req->ns == ns) {
                 sn_ctrl_io_ns_gone(req);
+                req = ctrl->sqs[i]->active.head;
+            } else {
+                req = req->next;
             }
-            req = next;
         }
     }
 }

@@ -124,6 +124,7 @@ SnCtrlReq *sn_ctrl_req_get(SnCtrlSq *sq)
     req->result = 0;
     req->error_location = UINT16_MAX;
     req->known_cid = false;
+    req->partner = NULL;
     sq->outstanding++;
     req->fetched = sn_ctrl_now(req->ctrl);
     if (sq->id) {
@@ -167,6 +168,9 @@ void sn_ctrl_req_begin(SnCtrlReq *req)
     unsigned cid = req->sqe.cid;
     uint8_t *cids = req->sq->cids;
 
+    if (req->sq->fused) {
+        sn_ctrl_fused_next(req);
+    }
     if (cids[cid / 8] >> cid % 8 & 1) {
         sn_ctrl_complete(req, SN_CTRL_GENERIC_DNR(NVME_SC_CMDID_CONFLICT));
         return;
@@ -217,11 +221,19 @@ void sn_ctrl_kick(SnCtrl *ctrl)
 
 /* ---- ending ---- */
 
-void sn_ctrl_req_stop(SnCtrlReq *req)
+static void cancel_io(SnCtrlReq *req)
 {
     if (req->submitted) {
         req->submitted = false;
         sn_io_cancel(&req->io);
+    }
+}
+
+void sn_ctrl_req_stop(SnCtrlReq *req)
+{
+    cancel_io(req);
+    if (req->partner) {
+        cancel_io(req->partner);        /* it is about our memory, too */
     }
     if (req->forget) {
         void (*forget)(SnCtrlReq *) = req->forget;
@@ -275,15 +287,35 @@ void sn_ctrl_req_posted(SnCtrlReq *req)
     recycle(req);
 }
 
+/* No pair any more. Returns the other one. */
+static SnCtrlReq *part(SnCtrlReq *req)
+{
+    SnCtrlReq *partner = req->partner;
+
+    if (partner) {
+        req->partner = partner->partner = NULL;
+    }
+    if (req->sq->fused == req) {
+        req->sq->fused = NULL;
+    }
+    return partner;
+}
+
 void sn_ctrl_complete(SnCtrlReq *req, SnCtrlStatus status)
 {
     SnCtrlCq *cq = req->sq->cq;
+    SnCtrlReq *partner;
 
     finish(req, status);
+    partner = part(req);
     if (!cq->waiting.head && sn_ctrl_cq_post(req->ctrl, cq, req)) {
         sn_ctrl_req_posted(req);
     } else {
         move(req, SN_REQ_COMPLETED);
+    }
+    if (partner) {
+        sn_ctrl_complete(partner,
+                         status ? SN_CTRL_GENERIC(NVME_SC_FUSED_FAIL) : 0);
     }
 }
 
@@ -293,18 +325,24 @@ void sn_ctrl_complete(SnCtrlReq *req, SnCtrlStatus status)
  */
 static bool must_not_restart(const SnCtrlReq *req)
 {
-    return req->submitted && req->io.op == SN_IO_NVME &&
-           req->io.flags & SN_IO_ONCE;
+    return req->submitted && sn_io_is_once(&req->io);
 }
 
 void sn_ctrl_req_park(SnCtrlReq *req)
 {
+    SnCtrlReq *partner;
+
     sn_trace(nvme_park, "id=%s sq=%u cid=%u", req->ctrl->id, req->sq->id,
              GUINT16_FROM_LE(req->sqe.cid));
     if (must_not_restart(req)) {
         finish(req, SN_NVME_STATUS(NVME_SCT_PATH,
                                    NVME_SC_ANA_INTERNAL_PATH_ERROR));
         move(req, SN_REQ_COMPLETED);
+        partner = part(req);
+        if (partner) {
+            finish(partner, SN_CTRL_GENERIC(NVME_SC_FUSED_FAIL));
+            move(partner, SN_REQ_COMPLETED);
+        }
         return;
     }
     sn_ctrl_req_stop(req);
@@ -319,6 +357,7 @@ void sn_ctrl_req_drop(SnCtrlReq *req)
     sn_trace(nvme_drop, "id=%s sq=%u cid=%u", req->ctrl->id, req->sq->id,
              GUINT16_FROM_LE(req->sqe.cid));
     sn_ctrl_req_stop(req);
+    part(req);
     if (req->sq->id && !counted) {
         sn_ctrl_count_dropped(req->ctrl);
     }
