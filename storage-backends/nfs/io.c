@@ -178,7 +178,7 @@ static bool op_good(SnNfsOp *op, nfsstat3 status)
         if (!op->io) {
             g_queue_unlink(&be->orphans, &op->link);
         }
-        sn_nfs_op_free(op);            /* the volume sends the request again */
+        sn_nfs_op_free(op);     /* the volume sends the request again */
         break;
     }
     return false;
