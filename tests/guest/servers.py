@@ -14,6 +14,10 @@ ISCSI_PATH = "iqn.2026-11.org.smartnic:vol0/1"
 NFS_PATH = "mnt/disk.img"
 
 
+class Unable(MachineError):
+    """This machine cannot run that server."""
+
+
 class Server:
     """tests/targets/servers.sh, running.
 
@@ -28,11 +32,12 @@ class Server:
              folder, address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "IQN": ISCSI_PATH.split("/", 1)[0]})
-        told = self._process.stdout.readline().split()
-        if len(told) != 2:
+        told = self._process.stdout.readline()
+        if not told.startswith("ready "):
             self.close()
-            raise MachineError(f"no {kind} server")
-        self.pid = int(told[1])
+            error = Unable if told.startswith("unable") else MachineError
+            raise error(f"no {kind} server: {told.strip()}")
+        self.pid = int(told.split()[1])
 
     def tell(self, line):
         """Has the script carry out @line."""

@@ -121,8 +121,8 @@ say OK
         self.finish(self.bed.guest(rf"""
 wait_for $disk || exit
 dd if=$disk of=/dev/null bs=1M count=1 iflag=direct 2>/dev/null || fail read
-dd if=/dev/zero of=/run/zero bs=1M count=1 2>/dev/null
-refused '{status}' nvme write $disk -s 0 -c 2047 -z 1048576 -d /run/zero
+dd if=/dev/zero of=/run/zero bs=128k count=1 2>/dev/null
+refused '{status}' nvme write $disk -s 0 -c 255 -z 131072 -d /run/zero
 dd if=$disk of=/dev/null bs=1M count=1 iflag=direct 2>/dev/null || fail read
 say OK
 """, volume=self.url))

@@ -1,7 +1,8 @@
 #!/bin/bash
 # servers.sh iscsi|nfs ROOT FOLDER ADDRESS[/BITS]: a server with a disk of 256 MiB
-# in RAM. Says "ready" and its process' id, then carries out the lines of its
-# standard input, with "did" or "failed" for each, until that ends:
+# in RAM. Says "ready" and its process' id (or "unable" and why), then carries out
+# the lines of its standard input, with "did" or "failed" for each, until that
+# ends:
 #
 #   start, stop     the server; stop kills it, and what it holds in files stays
 #   adm ARGUMENT... tgtadm
@@ -48,13 +49,26 @@ iscsi_start() {
     adm --mode target --op bind --tid 1 --initiator-address ALL
 }
 
+# Newer versions (Debian 13) want a capability that is of no use here and may be
+# missing, and do not export a tmpfs.
+flusher_option=Allow_Set_Io_Flusher_Fail
+newer() {
+    grep -qs "$flusher_option" "$root"/usr/lib/ganesha/libganesha_nfsd.so*
+}
+
 nfs() {
     mkdir -p /run/rpcbind /run/ganesha "$folder/recovery"
     { cat /etc/passwd; echo '_rpc:x:106:65534::/run/rpcbind:/bin/false'; } \
         >"$folder/passwd"
     mount --bind "$folder/passwd" /etc/passwd
     # QEMU and the card name the same path.
-    mount -t tmpfs tmpfs /mnt
+    if newer; then
+        truncate -s 320M "$folder/fs"
+        mkfs.ext4 -q "$folder/fs"
+        mount -o loop "$folder/fs" /mnt || { echo "unable: no loop device"; exit 1; }
+    else
+        mount -t tmpfs tmpfs /mnt
+    fi
     truncate -s 256M /mnt/disk.img
     chmod 666 /mnt/disk.img
     local rpcbind=$root/sbin/rpcbind
@@ -65,12 +79,17 @@ nfs() {
 }
 
 write_conf() {
+    local flusher=
+    if newer; then
+        flusher="$flusher_option = true;"
+    fi
     cat >"$folder/conf" <<END
 NFS_CORE_PARAM { NFS_Port = 2049; MNT_Port = 20048; Protocols = 3;
-  Enable_NLM = false; Enable_RQUOTA = false;
+  Enable_NLM = false; Enable_RQUOTA = false; $flusher
   Plugins_Dir = "$root/usr/lib/x86_64-linux-gnu/ganesha"; }
 NFSv4 { Graceless = true; RecoveryBackend = fs;
-  RecoveryRoot = "$folder/recovery"; Only_Numeric_Owners = true; }
+  RecoveryRoot = "$folder/recovery"; Only_Numeric_Owners = true;
+  UseGetpwnam = true; }
 DIRECTORY_SERVICES { DomainName = bench; }
 EXPORT { Export_Id = 1; Path = "/mnt"; Pseudo = "/mnt"; Access_Type = RW;
   Squash = No_Root_Squash; Protocols = 3; Transports = TCP; SecType = sys;
