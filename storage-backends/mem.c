@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "local.h"
+#include "smartnic/iov.h"
 
 /* It is one step in any case. */
 #define MAX_COMPARE_AND_WRITE (128 * 1024)
@@ -31,34 +32,16 @@ static void mem_read(const uint8_t *data, const SnIo *io)
     }
 }
 
-static void mem_write(uint8_t *data, const SnIo *io)
-{
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        memcpy(data, io->iov[i].iov_base, io->iov[i].iov_len);
-        data += io->iov[i].iov_len;
-    }
-}
-
 static int mem_compare(const uint8_t *data, const SnIo *io)
 {
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        if (memcmp(data, io->iov[i].iov_base, io->iov[i].iov_len)) {
-            return -EILSEQ;
-        }
-        data += io->iov[i].iov_len;
-    }
-    return 0;
+    return sn_iov_equals(io->iov, io->iovcnt, data) ? 0 : -EILSEQ;
 }
 
 static int mem_compare_and_write(uint8_t *data, const SnIo *io)
 {
     g_autofree uint8_t *both = g_malloc(2 * io->len);
-    uint8_t *to = both;
 
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        memcpy(to, io->iov[i].iov_base, io->iov[i].iov_len);
-        to += io->iov[i].iov_len;
-    }
+    sn_iov_gather(both, io->iov, io->iovcnt);
     if (memcmp(data, both, io->len)) {
         return -EILSEQ;
     }
@@ -91,7 +74,7 @@ static int mem_execute(SnBackend *be, const SnIo *io)
         mem_read(data, io);
         break;
     case SN_IO_WRITE:
-        mem_write(data, io);
+        sn_iov_gather(data, io->iov, io->iovcnt);
         break;
     case SN_IO_DISCARD:
     case SN_IO_WRITE_ZEROES:

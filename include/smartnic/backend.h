@@ -150,6 +150,13 @@ static inline void *sn_io_scratch(SnIo *io)
     return io->scratch;
 }
 
+/* Whether two ranges, of bytes at offsets, have any in common. */
+static inline bool sn_ranges_overlap(uint64_t a, uint64_t a_len, uint64_t b,
+                                     uint64_t b_len)
+{
+    return a < b + b_len && b < a + a_len;
+}
+
 extern const SnBackendOps sn_null_backend;
 extern const SnBackendOps sn_mem_backend;
 extern const SnBackendOps sn_nvmetcp_backend;

@@ -151,6 +151,7 @@ static inline void sn_stream_close(SnStream *s)
  * the same place, a server knows who comes back, and forgets that one.
  */
 #define SN_NET_FROM_PORT(port) ((unsigned)(port) << 16)
+#define SN_NET_PORT_OF(flags) ((uint16_t)((flags) >> 16))
 
 /* A place to connect from: the firmware of one card. */
 struct SnNet {

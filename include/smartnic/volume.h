@@ -120,6 +120,25 @@ struct SnIo {
     uint64_t scratch[SN_IO_SCRATCH / sizeof(uint64_t)];
 };
 
+/* What iov sums up to, in bytes; 0: the operation has no data. */
+static inline uint64_t sn_io_data_len(const SnIo *io)
+{
+    switch (io->op) {
+    case SN_IO_READ:
+    case SN_IO_WRITE:
+    case SN_IO_COMPARE:
+    case SN_IO_NVME:
+        return io->len;
+    case SN_IO_COMPARE_AND_WRITE:
+        return 2 * io->len;
+    case SN_IO_FLUSH:
+    case SN_IO_DISCARD:
+    case SN_IO_WRITE_ZEROES:
+        break;
+    }
+    return 0;
+}
+
 /* Whether a request must not be sent twice: see SN_IO_ONCE. */
 static inline bool sn_io_is_once(const SnIo *io)
 {

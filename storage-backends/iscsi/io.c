@@ -14,6 +14,7 @@
 
 #include "backend.h"
 #include "smartnic/be.h"
+#include "smartnic/iov.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(iscsi_io_refused);
@@ -49,25 +50,11 @@ static void op_free(SnIscsiOp *op)
     g_queue_push_head_link(&op->be->spare, &op->link);
 }
 
-/* Bytes of the request's memory that it moves. */
-static uint64_t data_len(const SnIo *io)
-{
-    switch (io->op) {
-    case SN_IO_READ:
-    case SN_IO_WRITE:
-        return io->len;
-    case SN_IO_COMPARE_AND_WRITE:
-        return 2 * io->len;
-    default:
-        return 0;
-    }
-}
-
 static bool send_data(SnIscsiOp *op, uint8_t *cdb, SnIscsiDir dir)
 {
     const SnIo *io = op->io;
 
-    return sn_iscsi_op_send(op, cdb, 16, dir, data_len(io),
+    return sn_iscsi_op_send(op, cdb, 16, dir, sn_io_data_len(io),
                             (struct scsi_iovec *)io->iov, io->iovcnt);
 }
 
@@ -182,8 +169,8 @@ void sn_iscsi_io_retry(void *opaque)
     sn_iscsi_flush(be);
 }
 
-/* A unit attention comes instead of the command (SAM-5 section 5.14). */
-static bool was_not_begun(int status, const struct scsi_task *task)
+/* It comes instead of the command (SAM-5 section 5.14). */
+static bool is_unit_attention(int status, const struct scsi_task *task)
 {
     return status == SCSI_STATUS_CHECK_CONDITION &&
            task->sense.key == SCSI_SENSE_UNIT_ATTENTION;
@@ -201,15 +188,14 @@ static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
         sn_trace(iscsi_io_refused, "id=%s op=%d offset=%" G_GUINT64_FORMAT
                  " %s", op->be->id, op->io->op, op->offset, text);
     }
-    if (status == SCSI_STATUS_CHECK_CONDITION &&
-        task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
+    if (is_unit_attention(status, task)) {
         sn_iscsi_unit_attention(op->be, task->sense.ascq);
     }
     switch (verdict) {
     case SN_ISCSI_DONE:
         return false;
     case SN_ISCSI_AGAIN:
-        if (sn_io_is_once(op->io) && !was_not_begun(status, task)) {
+        if (sn_io_is_once(op->io) && !is_unit_attention(status, task)) {
             *err = -ECONNRESET;
             return false;
         }
@@ -281,8 +267,7 @@ static bool must_wait(SnBackend *be, const SnIo *io)
     for (GList *l = be->orphans.head; l; l = l->next) {
         const SnIscsiOp *op = l->data;
 
-        if (io->offset < op->offset + op->len &&
-            op->offset < io->offset + io->len) {
+        if (sn_ranges_overlap(io->offset, io->len, op->offset, op->len)) {
             return true;
         }
     }
@@ -309,29 +294,22 @@ bool sn_iscsi_io_submit(SnBackend *be, SnIo *io)
     return true;
 }
 
-static void gather(uint8_t *to, const struct iovec *iov, unsigned iovcnt)
-{
-    for (unsigned i = 0; i < iovcnt; i++) {
-        memcpy(to, iov[i].iov_base, iov[i].iov_len);
-        to += iov[i].iov_len;
-    }
-}
-
 /* From here on, libiscsi has memory of ours in the place of the request's. */
 static void replace_data(SnIscsiOp *op, const SnIo *io)
 {
     struct scsi_iovector *v = op->task->xfer_dir == SN_ISCSI_WRITE
                               ? &op->task->iovector_out
                               : &op->task->iovector_in;
+    uint64_t len = sn_io_data_len(io);
 
-    if (!data_len(io)) {
+    if (!len) {
         return;                 /* has no data of the request's */
     }
-    op->bounce = g_malloc(data_len(io));
+    op->bounce = g_malloc(len);
     if (io->op != SN_IO_READ) {
-        gather(op->bounce, io->iov, io->iovcnt);
+        sn_iov_gather(op->bounce, io->iov, io->iovcnt);
     }
-    op->iov = (struct scsi_iovec){ op->bounce, data_len(io) };
+    op->iov = (struct scsi_iovec){ op->bounce, len };
     v->iov = &op->iov;
     v->niov = 1;
     v->offset = 0;

@@ -269,6 +269,7 @@ void sn_nfs_io_free(SnBackend *be);
 void sn_nfs_op_detach(SnNfsOp *op);
 /* @op is in no queue, and nobody answers it any more. */
 void sn_nfs_op_free(SnNfsOp *op);
+void sn_nfs_op_free_all(GQueue *ops);
 /* The flush @op is over. */
 void sn_nfs_io_flushed(SnNfsOp *op, int err);
 /* The connection that has least to do. */

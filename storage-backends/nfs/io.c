@@ -379,8 +379,7 @@ static bool must_wait(SnBackend *be, const SnIo *io)
     for (GList *l = be->orphans.head; l; l = l->next) {
         const SnNfsOp *op = l->data;
 
-        if (io->offset < op->offset + op->len &&
-            op->offset < io->offset + io->len) {
+        if (sn_ranges_overlap(io->offset, io->len, op->offset, op->len)) {
             return true;
         }
     }
@@ -447,7 +446,7 @@ void sn_nfs_io_cancel(SnBackend *be, SnIo *io)
     sn_nfs_op_free(op);
 }
 
-static void free_all(GQueue *ops)
+void sn_nfs_op_free_all(GQueue *ops)
 {
     GList *link;
 
@@ -458,9 +457,9 @@ static void free_all(GQueue *ops)
 
 void sn_nfs_io_forget(SnBackend *be)
 {
-    free_all(&be->retries);
-    free_all(&be->unc.flushes);
-    free_all(&be->unc.flushing);
+    sn_nfs_op_free_all(&be->retries);
+    sn_nfs_op_free_all(&be->unc.flushes);
+    sn_nfs_op_free_all(&be->unc.flushing);
     sn_timer_disarm(be->loop, be->retry_timer);
     sn_nfs_unc_forget(be);
 }

@@ -12,9 +12,8 @@
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <string.h>
-
 #include "backend.h"
+#include "smartnic/iov.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(nfs_lost);
@@ -36,23 +35,12 @@ void sn_nfs_lost_add(SnNfsOp *op)
     g_queue_push_tail_link(&be->lost, &op->link);
 }
 
-static bool has_bytes(const SnIo *io, const uint8_t *bytes)
-{
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        if (memcmp(io->iov[i].iov_base, bytes, io->iov[i].iov_len)) {
-            return false;
-        }
-        bytes += io->iov[i].iov_len;
-    }
-    return true;
-}
-
 /* Stable will do for one that need not be. */
 static bool repeats(const SnNfsOp *op, const SnNfsOp *lost)
 {
     return op->offset == lost->offset && op->len == lost->len &&
            (lost->stable || !(op->io->flags & SN_IO_FUA)) &&
-           has_bytes(op->io, lost->data->bytes);
+           sn_iov_equals(op->io->iov, op->io->iovcnt, lost->data->bytes);
 }
 
 static void become(SnNfsOp *op, SnNfsOp *lost)
@@ -75,8 +63,8 @@ bool sn_nfs_lost_match(SnNfsOp *op)
         SnNfsOp *lost = l->data;
 
         next = l->next;
-        if (op->offset >= lost->offset + lost->len ||
-            lost->offset >= op->offset + op->len) {
+        if (!sn_ranges_overlap(op->offset, op->len, lost->offset,
+                               lost->len)) {
             continue;
         }
         g_queue_unlink(q, l);
@@ -90,9 +78,5 @@ bool sn_nfs_lost_match(SnNfsOp *op)
 
 void sn_nfs_lost_forget(SnBackend *be)
 {
-    GList *link;
-
-    while ((link = g_queue_pop_head_link(&be->lost))) {
-        sn_nfs_op_free(link->data);
-    }
+    sn_nfs_op_free_all(&be->lost);
 }

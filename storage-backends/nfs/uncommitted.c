@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "smartnic/iov.h"
 #include "smartnic/log.h"
 #include "smartnic/trace.h"
 
@@ -32,15 +33,11 @@ SN_TRACE_EVENT(nfs_rewrite);
 SnNfsData *sn_nfs_data_new(SnBackend *be, const SnIo *io)
 {
     SnNfsData *d = g_malloc(sizeof(*d) + io->len);
-    uint8_t *to = d->bytes;
 
     d->link = (GList){ .data = d };
     d->offset = io->offset;
     d->len = io->len;
-    for (unsigned i = 0; i < io->iovcnt; i++) {
-        memcpy(to, io->iov[i].iov_base, io->iov[i].iov_len);
-        to += io->iov[i].iov_len;
-    }
+    sn_iov_gather(d->bytes, io->iov, io->iovcnt);
     be->unc.bytes += d->len;
     return d;
 }
@@ -84,8 +81,7 @@ static bool overlaps(const GQueue *q, const SnNfsData *d)
     for (GList *l = q->head; l; l = l->next) {
         const SnNfsData *other = l->data;
 
-        if (d->offset < other->offset + other->len &&
-            other->offset < d->offset + d->len) {
+        if (sn_ranges_overlap(d->offset, d->len, other->offset, other->len)) {
             return true;
         }
     }

@@ -579,11 +579,9 @@ static bool be_submit(SnBackend *be, SnIo *io)
         sum += io->iov[i].iov_len;
     }
     if (io->op == SN_IO_READ || io->op == SN_IO_WRITE ||
-        io->op == SN_IO_COMPARE || io->op == SN_IO_NVME) {
-        g_assert_cmpuint(sum, ==, io->len);
-    }
-    if (io->op == SN_IO_COMPARE_AND_WRITE) {
-        g_assert_cmpuint(sum, ==, 2 * io->len);
+        io->op == SN_IO_COMPARE || io->op == SN_IO_COMPARE_AND_WRITE ||
+        io->op == SN_IO_NVME) {
+        g_assert_cmpuint(sum, ==, sn_io_data_len(io));
     }
     if (be->wb.n == WORLD_IN_FLIGHT) {
         return false;

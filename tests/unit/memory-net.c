@@ -337,7 +337,7 @@ static SnStream *mn_connect(SnNet *n, const char *host, uint16_t port,
     ms->events = events;
     ms->opaque = opaque;
     ms->port = port;
-    ms->local_port = flags / SN_NET_FROM_PORT(1);
+    ms->local_port = SN_NET_PORT_OF(flags);
     if (!ms->local_port) {
         ms->local_port = ++net->last_port;
     }

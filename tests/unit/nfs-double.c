@@ -498,7 +498,7 @@ static void *accept_conn(void *opaque, MemoryStream *ms)
     d->connections++;
     d->last_flags = memory_stream_flags(ms);
     d->from_anywhere += memory_stream_port(ms) == NFS_PORT &&
-                        !(d->last_flags / SN_NET_FROM_PORT(1));
+                        !SN_NET_PORT_OF(d->last_flags);
     d->conns = g_list_prepend(d->conns, conn);
     return conn;
 }

@@ -143,16 +143,15 @@ void req_prepare(Req *r, SnIoOp op, unsigned flags, uint64_t offset,
     bool has_data = op == SN_IO_READ || op == SN_IO_WRITE ||
                     op == SN_IO_COMPARE || op == SN_IO_NVME ||
                     op == SN_IO_COMPARE_AND_WRITE;
-    uint64_t bytes = op == SN_IO_COMPARE_AND_WRITE ? 2 * len : len;
 
     g_assert_false(r->busy);
     req_clear(r);
     r->io = (SnIo){ .op = op, .flags = flags, .offset = offset, .len = len,
                     .complete = complete };
     if (has_data) {
-        r->data = g_malloc(bytes);
+        r->data = g_malloc(sn_io_data_len(&r->io));
         r->io.iov = r->iov;
-        r->io.iovcnt = cut(r, bytes, rand);
+        r->io.iovcnt = cut(r, sn_io_data_len(&r->io), rand);
     }
 }
 
@@ -169,8 +168,7 @@ void req_submit(World *w, Req *r, SnIoOp op, unsigned flags, uint64_t offset,
     if (op == SN_IO_READ) {
         memset(r->data, 0x5c, len);
     } else if (r->data) {
-        memcpy(r->data, content,
-               op == SN_IO_COMPARE_AND_WRITE ? 2 * len : len);
+        memcpy(r->data, content, sn_io_data_len(&r->io));
     }
     req_start(w, r);
 }

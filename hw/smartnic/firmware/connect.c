@@ -102,7 +102,7 @@ static bool bind_port(const FwStream *s, struct tcp_pcb *pcb)
     bool reserved = s->flags & SN_NET_RESERVED_PORT;
     unsigned first = reserved ? RESERVED_FIRST : PORT_FIRST;
     unsigned ports = reserved ? RESERVED_PORTS : PORTS;
-    uint16_t wanted = s->flags / SN_NET_FROM_PORT(1);
+    uint16_t wanted = SN_NET_PORT_OF(s->flags);
 
     if (wanted && tcp_bind(pcb, any, wanted) == ERR_OK) {
         return true;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "smartnic/iov.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(nvme_data_wrong);
@@ -158,15 +159,11 @@ SnCtrlStatus sn_ctrl_data_put(SnCtrlReq *req, const void *buf, size_t len)
 SnCtrlStatus sn_ctrl_data_get(SnCtrlReq *req, void *buf, size_t len)
 {
     SnCtrlStatus status = sn_ctrl_data_map(req, len, SN_NVME_OUT);
-    char *to = buf;
 
     if (status) {
         return status;
     }
-    for (unsigned i = 0; i < req->data.iovcnt; i++) {
-        memcpy(to, req->data.iov[i].iov_base, req->data.iov[i].iov_len);
-        to += req->data.iov[i].iov_len;
-    }
+    sn_iov_gather(buf, req->data.iov, req->data.iovcnt);
     sn_ctrl_data_unmap(req);
     return 0;
 }
