@@ -113,11 +113,26 @@ sn_apt_download() {
         die "fetching $* failed, see $APT_LOG"
 }
 
-# sn_apt_libraries PACKAGE... : the libraries that they need, at any distance
+# sn_apt_libraries PACKAGE... : the libraries that they need, at any distance;
+# not those that are virtual
 sn_apt_libraries() {
     sn_apt_cache depends --recurse --no-recommends --no-suggests \
         --no-conflicts --no-breaks --no-replaces --no-enhances "$@" |
-        grep -E '^(lib|zlib|pci\.ids)' | grep -v ':' | sort -u
+        grep -E '^(lib|zlib|pci\.ids)' | grep -v ':' |
+        xargs apt-cache "${apt_private[@]}" --no-all-versions show 2>/dev/null |
+        sed -n 's/^Package: //p' | sort -u
+}
+
+# sn_apt_unpack FOLDER PACKAGE... : fetches them and unpacks them there
+sn_apt_unpack() {
+    local root=$1 debs=$DEPS/debs deb; shift
+    rm -rf "$debs"
+    sn_apt_download "$debs" "$@"
+    mkdir -p "$root"
+    for deb in "$debs"/*.deb; do
+        dpkg-deb -x "$deb" "$root"
+    done
+    rm -rf "$debs"
 }
 
 # sn_apt_source FOLDER PACKAGE[=VERSION] : fetches a source package's files.

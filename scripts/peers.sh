@@ -16,19 +16,11 @@ servers=(tgt nfs-ganesha nfs-ganesha-vfs rpcbind)
 dir=$DEPS/peers
 [ "$(cat "$dir/stamp" 2>/dev/null)" = "$version" ] && exit 0
 rm -rf "$dir"
-mkdir -p "$dir/debs"
 sn_apt_init
 say "fetching tgt, nfs-ganesha and QEMU's own initiators"
-# Not those that are virtual.
-mapfile -t libraries < <(sn_apt_libraries "${servers[@]}" |
-    xargs apt-cache "${apt_private[@]}" --no-all-versions show 2>/dev/null |
-    sed -n 's/^Package: //p' | sort -u)
-sn_apt_download "$dir/debs" "${servers[@]}" "${libraries[@]}"
+# shellcheck disable=SC2046
+sn_apt_unpack "$dir/root" "${servers[@]}" $(sn_apt_libraries "${servers[@]}")
 # The archive may have a newer QEMU by now.
-(sn_apt_download "$dir/debs" "qemu-block-extra=$version") ||
+(sn_apt_unpack "$dir/root" "qemu-block-extra=$version") ||
     say "the benches iscsi and nfs have no QEMU $version to compare with"
-for deb in "$dir"/debs/*.deb; do
-    dpkg-deb -x "$deb" "$dir/root"
-done
-rm -rf "$dir/debs"
 echo "$version" >"$dir/stamp"

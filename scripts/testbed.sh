@@ -56,14 +56,8 @@ fetch() {
 
 # fetch_packages PACKAGE... : unpacks them, and the libraries that they need
 fetch_packages() {
-    rm -rf "$bed/debs"
     # shellcheck disable=SC2046
-    sn_apt_download "$bed/debs" "$@" $(sn_apt_libraries "$@")
-    mkdir -p "$root"
-    for deb in "$bed"/debs/*.deb; do
-        dpkg-deb -x "$deb" "$root"
-    done
-    rm -rf "$bed/debs"
+    sn_apt_unpack "$root" "$@" $(sn_apt_libraries "$@")
 }
 
 # fio from Debian's source, because its package brings 80 MB of libraries along;
