@@ -13,6 +13,9 @@
 #define IP6(len, next) "86 dd 60 00 00 00 00 " len next "ff "
 #define UDP(from, to) "00 " from "00 " to "00 08 00 00 "
 
+/* What precedes chaddr in a DHCP message */
+#define DHCP_HEAD "01 01 06 00 00 00 00 07 " ZERO8 ZERO8 "00 00 00 00 "
+
 #define ICMP6 "3a "
 #define RS    "85 00 00 00 00 00 00 00 "
 #define RA    "86 00 00 00 40 00 07 08 00 00 00 00 00 00 00 00 "
@@ -99,7 +102,25 @@ static const GuardCase guard_cases[] = {
     { "UDP", PASS,
       BCAST HOST IP4("11 ") HOST_IP PEER_IP UDP("44 ", "35 ") },
     { "DHCP request", PASS,
-      BCAST HOST IP4("11 ") NO_IP "ff ff ff ff " UDP("44 ", "43 ") },
+      BCAST HOST IP4("11 ") NO_IP "ff ff ff ff " UDP("44 ", "43 ")
+      DHCP_HEAD HOST },
+    { "DHCP request for the firmware", DROP_SHORTER,
+      BCAST HOST IP4("11 ") NO_IP "ff ff ff ff " UDP("44 ", "43 ")
+      DHCP_HEAD FW },
+    { "DHCP release for the firmware, to its server", DROP_SHORTER,
+      BCAST HOST IP4("11 ") HOST_IP PEER_IP UDP("44 ", "43 ") DHCP_HEAD FW },
+    { "DHCP release for the firmware, tagged, behind IP options", DROP,
+      BCAST HOST TAG("00 00") "08 00 46 00 00 20 00 00 00 00 40 11 00 00 "
+      HOST_IP PEER_IP "01 01 01 01 " UDP("44 ", "43 ") DHCP_HEAD FW },
+    { "DHCP release, first fragment", DROP,
+      BCAST HOST "08 00 45 00 00 1c 00 01 20 00 40 11 00 00 " HOST_IP
+      PEER_IP UDP("44 ", "43 ") ZERO8 ZERO8 },
+    { "UDP, a second fragment of its first bytes", DROP,
+      BCAST HOST "08 00 45 00 00 1c 00 01 20 05 40 11 00 00 " HOST_IP
+      PEER_IP ZERO8 ZERO8 },
+    { "UDP, a second fragment", UPLINK_ONLY,
+      BCAST HOST "08 00 45 00 00 1c 00 01 00 06 40 11 00 00 " HOST_IP
+      PEER_IP ZERO8 ZERO8 },
     { "DHCP reply", UPLINK_ONLY,
       BCAST HOST IP4("11 ") HOST_IP "ff ff ff ff " UDP("43 ", "44 ") },
     { "DHCP reply behind IP options", UPLINK_ONLY,
@@ -259,6 +280,8 @@ typedef struct FillCase {
 
 #define ARP_FRAME BCAST HOST ARP("02 ") HOST HOST_IP PEER PEER_IP
 #define UDP4_FRAME BCAST HOST IP4("11 ") HOST_IP PEER_IP UDP("35 ", "35 ")
+#define DHCP_FRAME BCAST HOST IP4("11 ") HOST_IP PEER_IP UDP("44 ", "43 ") \
+    DHCP_HEAD HOST
 #define NA_FRAME MCAST HOST IP6("20 ", ICMP6) HOST_LL ALL6 NA HOST_LL TLLAO HOST
 #define PING6 MCAST HOST IP6("08 ", ICMP6) HOST_LL ALL6 \
     "80 00 00 00 00 01 00 01 "
@@ -280,6 +303,12 @@ static const FillCase fill_cases[] = {
     { "ARP's last byte", "", 41, 0, ARP_FRAME "00 " },
     { "padding behind ARP", "uf", 42, 0, ARP_FRAME "00 00 " },
     { "source IPv4 address", "", 14, 12, UDP4_FRAME },
+    { "UDP port", "", 34, 3, UDP4_FRAME },
+    { "checksum of a DHCP request", "uf", 34, 6, DHCP_FRAME },
+    { "client of a DHCP request", "", 34, 35, DHCP_FRAME },
+    { "client of a DHCP request, its end", "", 34, 41, DHCP_FRAME "00 00 " },
+    { "behind the client of a DHCP request", "uf", 34, 42,
+      DHCP_FRAME "00 00 " },
     { "IPv4 header, last byte", "", 33, 0, UDP4_FRAME },
     { "source IPv6 address", "", 34, 2, PING6 },
     { "ping6", "uf", 54, 2, PING6 },

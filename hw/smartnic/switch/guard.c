@@ -2,9 +2,9 @@
  * What a host port must not send.
  *
  * A guest could claim the firmware's addresses in the Ethernet source, in the
- * sender fields of ARP (RFC 826), as source of IP packets and in Neighbor
- * Discovery (RFC 4861): the target of an advertisement or a redirect, or the
- * link-layer address options. Asking for them is no claim: ARP probes and
+ * sender fields of ARP (RFC 826), as source of IP packets, as a client of DHCP
+ * (RFC 2131) and in Neighbor Discovery (RFC 4861): the target of an
+ * advertisement or a redirect, or the link-layer address options. Asking for them is no claim: ARP probes and
  * duplicate address detection pass, and the firmware answers them.
  *
  * What is too short or too nested to be judged is dropped, and so is a frame
@@ -25,7 +25,10 @@
 #define IP4_MIN_LEN    20
 #define IP6_LEN        40
 #define UDP_LEN        8
-#define DHCP_CLIENT    68       /* UDP port (RFC 2131 section 4.1) */
+#define UDP_PORTS_LEN  4
+#define DHCP_SERVER    67       /* UDP ports (RFC 2131 section 4.1) */
+#define DHCP_CLIENT    68
+#define DHCP_CHADDR    28       /* where a message has its client's address */
 #define LINK_OPT_LEN   8        /* with an Ethernet address (RFC 2464, 6) */
 
 #define NO_FILL SIZE_MAX
@@ -133,6 +136,30 @@ static bool configures_ip4(const Judge *j, size_t ihl)
     return sn_get_be16(j->p + ihl + 2) == DHCP_CLIENT;
 }
 
+/*
+ * What a DHCP server may take for a station's: RELEASE, DECLINE and the like
+ * say whose they are in the message (RFC 2131 section 2, chaddr). Where that
+ * cannot be seen, it may be. No decent sender's fragment ends before it.
+ */
+static bool asks_as_station(const Judge *j, size_t ihl)
+{
+    size_t at = ihl + UDP_LEN + DHCP_CHADDR, end = at + 6;
+    size_t fragment = (sn_get_be16(j->p + 6) & 0x1fff) * 8;
+
+    if (j->p[9] != IPPROTO_UDP) {
+        return false;
+    }
+    if (fragment) {
+        return fragment < end - ihl;
+    }
+    if (j->len < ihl + UDP_PORTS_LEN || fills_within(j, ihl + UDP_PORTS_LEN)) {
+        return true;
+    }
+    return sn_get_be16(j->p + ihl + 2) == DHCP_SERVER &&
+           (j->len < end || (fills_within(j, end) && j->fill + 1 >= at) ||
+            is_station(j, j->p + at));
+}
+
 static SnGuardVerdict judge_ip4(const Judge *j)
 {
     size_t ihl;
@@ -142,7 +169,7 @@ static SnGuardVerdict judge_ip4(const Judge *j)
     }
     ihl = (j->p[0] & 0xf) * 4;
     if (ihl < IP4_MIN_LEN || fills_within(j, ihl) ||
-        is_protected_ip4(j, j->p + 12)) {
+        is_protected_ip4(j, j->p + 12) || asks_as_station(j, ihl)) {
         return SN_GUARD_DROP;
     }
     return configures_ip4(j, ihl) ? SN_GUARD_NOT_TO_FIRMWARE : SN_GUARD_PASS;
