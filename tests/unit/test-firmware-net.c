@@ -142,6 +142,7 @@ typedef struct Services {
     unsigned discovers, requests, queries;
     char hostname[64];
     bool no_such_name;
+    uint8_t dns;                /* the name server offered: 192.0.2.this */
 } Services;
 
 /* UDP from the services (192.0.2.3) to the client. */
@@ -189,6 +190,7 @@ static void dhcp_answer(World *w, Services *x, const uint8_t *m, size_t len)
     a[241] = 1;
     a[242] = type == 1 ? 2 : x->nak ? 6 : 5;
     memcpy(a + 243, options, sizeof(options));
+    a[243 + sizeof(options) - 2] = x->dns ? x->dns : 3;
     send_udp(w, UINT32_MAX, 67, 68, a, sizeof(a));
 }
 
@@ -316,6 +318,37 @@ static void test_dhcp_dns(void)
 
     user_free(u);
     user_free(v);
+    server_free(srv);
+    world_free(w);
+}
+
+/* What the user gave is asked, also after a renewal that brings another one. */
+static void test_dns_stays(void)
+{
+    Services x = { .dns = 9 };
+    World *w = world_bare(1);
+    SnFirmwareConfig c = node_config(&w->client);
+    SnFirmwareConfig s = node_config(&w->server);
+    Server *srv;
+
+    w->tap = tap_services;
+    w->tap_opaque = &x;
+    c.ip = "dhcp";
+    c.dns = "192.0.2.3";
+    node_start(&w->server, &s);
+    node_start(&w->client, &c);
+    srv = server_new(&w->server, 4420, SERVE_ECHO);
+    for (unsigned i = 1; i <= 3; i++) {
+        g_autofree char *name = g_strdup_printf("target%u.example", i);
+        unsigned requests = x.requests;
+        User *u = user_new(&w->client, name, 4420);
+
+        run_until(w, is_connected, u, 5 * SEC);
+        g_assert_cmpuint(x.queries, ==, i);
+        user_free(u);
+        test_loop_advance(w->loop, 130 * SEC);
+        g_assert_cmpuint(x.requests, >, requests);
+    }
     server_free(srv);
     world_free(w);
 }
@@ -510,6 +543,7 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware-net/mac", test_mac);
     g_test_add_func("/firmware-net/arp-ping", test_arp_ping);
     g_test_add_func("/firmware-net/dhcp-dns", test_dhcp_dns);
+    g_test_add_func("/firmware-net/dns-stays", test_dns_stays);
     g_test_add_func("/firmware-net/dhcp-lost", test_dhcp_lost);
     g_test_add_func("/firmware-net/ip6", test_ip6);
     g_test_add_func("/firmware-net/slaac", test_slaac);

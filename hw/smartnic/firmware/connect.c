@@ -183,6 +183,8 @@ static void start_lookup(FwStream *s)
     FwLookup *lookup;
     ip_addr_t addr;
 
+    /* Each DHCP answer and router advertisement brings its own. */
+    sn_fw_apply_dns(s->fw);
     if ((!have_ip4(s->fw) && !have_ip6(s->fw)) ||
         ip_addr_isany(dns_getserver(0))) {
         return;                 /* until the addresses change */

@@ -86,7 +86,7 @@ static void feed(SnFirmware *fw)
     }
 }
 
-static void apply_dns(SnFirmware *fw)
+void sn_fw_apply_dns(SnFirmware *fw)
 {
     ip_addr_t addr;
 
@@ -128,7 +128,7 @@ static void addresses_changed(SnFirmware *fw)
 {
     fw->addresses_dirty = false;
     sn_fw_enter();
-    apply_dns(fw);
+    sn_fw_apply_dns(fw);
     sn_fw_leave();
     log_address(fw);
     sn_fw_streams_retry(fw);

@@ -70,6 +70,8 @@ void sn_fw_leave(void);
 unsigned sn_fw_lwip_asserts(void);
 /* Runs the bottom half soon, unless it is running. */
 void sn_fw_schedule(SnFirmware *fw);
+/* Makes the configured name server, if there is one, the one that is asked. */
+void sn_fw_apply_dns(SnFirmware *fw);
 
 /* netif.c */
 void sn_fw_netif_open(SnFirmware *fw);
