@@ -16,10 +16,10 @@ typedef int InstallFunc(qemu_plugin_id_t id, const qemu_info_t *info,
                         int argc, char **argv);
 
 /* Loads the plugin and says on stdout what it answered. */
-static void install(void)
+static void install(const char *target)
 {
     const char *path = g_getenv("SMARTNIC_PLUGIN");
-    const qemu_info_t info = { .target_name = "x86_64" };
+    const qemu_info_t info = { .target_name = target };
     InstallFunc *func;
     int *version;
     void *lib;
@@ -35,6 +35,20 @@ static void install(void)
     func = (InstallFunc *)dlsym(lib, "qemu_plugin_install");
     g_assert_nonnull(func);
     g_print("refused: %s\n", func(1, &info, 0, NULL) ? "yes" : "no");
+}
+
+/* With one line on stderr. */
+static void assert_refused(const char *target, const char *pattern)
+{
+    if (g_test_subprocess()) {
+        install(target);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stdout("*refused: yes*");
+    g_test_trap_assert_stderr(pattern);
+    g_test_trap_assert_stderr_unmatched("*\n*\n*");
 }
 
 #ifdef FAKE_QEMU
@@ -57,16 +71,8 @@ static void check_refusal(VersionTriple version, const char *name)
         "smartnic: *%d.%d*%s*\n", QEMU_VERSION_MAJOR, QEMU_VERSION_MINOR,
         name);
 
-    if (g_test_subprocess()) {
-        other = version;
-        install();
-        return;
-    }
-    g_test_trap_subprocess(NULL, 0, 0);
-    g_test_trap_assert_passed();
-    g_test_trap_assert_stdout("*refused: yes*");
-    g_test_trap_assert_stderr(pattern);
-    g_test_trap_assert_stderr_unmatched("*\n*\n*");
+    other = version;
+    assert_refused("x86_64", pattern);
 }
 
 static void test_older(void)
@@ -86,24 +92,25 @@ static void test_newer(void)
     check_refusal((VersionTriple) { 99, 1, 2 }, "99.1.2");
 }
 
+static void test_other_target(void)
+{
+    other = (VersionTriple) { QEMU_VERSION_MAJOR, QEMU_VERSION_MINOR, 0 };
+    assert_refused("aarch64", "smartnic: *x86_64*aarch64\n");
+}
+
 static void add_tests(void)
 {
     g_test_add_func("/other-qemu/older", test_older);
     g_test_add_func("/other-qemu/other-minor", test_other_minor);
     g_test_add_func("/other-qemu/newer", test_newer);
+    g_test_add_func("/other-qemu/other-target", test_other_target);
 }
 
 #else
 
 static void test_no_qemu(void)
 {
-    if (g_test_subprocess()) {
-        install();
-        return;
-    }
-    g_test_trap_subprocess(NULL, 0, 0);
-    g_test_trap_assert_passed();
-    g_test_trap_assert_stdout("*refused: yes*");
+    assert_refused("x86_64", "smartnic: *--enable-modules*\n");
 }
 
 static void add_tests(void)

@@ -145,12 +145,29 @@ static void __attribute__((constructor)) preloaded(void)
     }
 }
 
+/* Whether this is a QEMU that the plugin is for; if not, a line says why. */
+static bool can_install(const qemu_info_t *info)
+{
+    HostVersion host = check_version();
+
+    if (host == HOST_IS_NOT_QEMU) {
+        fprintf(stderr, "smartnic: this program does not export QEMU's device "
+                "functions: use a qemu-system-x86_64 that was configured with "
+                "--enable-modules, as distributions do\n");
+    } else if (host == HOST_MATCHES && strcmp(info->target_name, "x86_64")) {
+        fprintf(stderr, "smartnic: built for qemu-system-x86_64, this one is "
+                "for %s\n", info->target_name);
+        return false;
+    }
+    return host == HOST_MATCHES;
+}
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
                                            const qemu_info_t *info,
                                            int argc, char **argv)
 {
     if (!registered) {          /* else preloaded as well */
-        if (check_version() != HOST_MATCHES) {
+        if (!can_install(info)) {
             return -1;
         }
         register_types();
