@@ -209,6 +209,9 @@ static const struct {
     { DEVICE(",mtu=100"), { "mtu", "100" } },
     { DEVICE(",function=floppy"), { "function", "floppy" } },
     { DEVICE(",function=none,volume=null://?size=1M"), { "volume" } },
+    { DEVICE(",function=none,serial=x"), { "serial", "function=none" } },
+    { DEVICE(",function=none,bootindex=1"), { "bootindex" } },
+    { DEVICE(",function=virtio-blk,num-queues=2"), { "num-queues", "volume" } },
     { DEVICE(",addr=4.1"), { "addr" } },
     { "-netdev hubport,id=n1,hubid=0 "
       "-device 'smartnic-storage,netdev=n1,volume=mem://?size=1M,bootindex=1' "
@@ -460,6 +463,51 @@ static void test_hotplug_root_port(void)
     machine_stop(&m);
 }
 
+/* What asks every type for its properties, as libvirt does, gets an answer. */
+static void test_type_properties(void)
+{
+    static const char *const types[] = {
+        "smartnic-storage", "smartnic-nvme", "smartnic-volume",
+        "smartnic-virtio-blk",
+    };
+    Machine m;
+
+    machine_start(&m, CARD_NVME(""));
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        QDict *rsp = qtest_qmp(m.qts, "{ 'execute': 'device-list-properties',"
+                               "'arguments': { 'typename': %s } }", types[i]);
+
+        g_assert_false(qlist_empty(qdict_get_qlist(rsp, "return")));
+        qobject_unref(rsp);
+    }
+    machine_assert_alive(&m);
+    machine_stop(&m);
+}
+
+/* Refused in words, and the machine goes on. */
+static void test_no_migration(void)
+{
+    static const char *const cards[] = { CARD_NVME(""), CARD_DISK("") };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cards); i++) {
+        g_autofree char *saved = NULL;
+        const char *why;
+        Machine m;
+        QDict *rsp;
+
+        machine_start(&m, "%s", cards[i]);
+        rsp = qtest_qmp(m.qts, "{ 'execute': 'migrate', 'arguments': "
+                        "{ 'uri': 'exec:cat >/dev/null' } }");
+        why = qdict_get_str(qdict_get_qdict(rsp, "error"), "desc");
+        g_assert_nonnull(strstr(why, "smartnic-"));
+        qobject_unref(rsp);
+        saved = qtest_hmp(m.qts, "savevm x");
+        g_assert_nonnull(strstr(saved, "Error"));
+        machine_assert_alive(&m);
+        machine_stop(&m);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -470,6 +518,8 @@ int main(int argc, char **argv)
     g_test_add_func("/card/refusals", test_refusals);
     g_test_add_func("/card/password", test_password);
     g_test_add_func("/card/refused-at-run-time", test_refused_at_run_time);
+    g_test_add_func("/card/type-properties", test_type_properties);
+    g_test_add_func("/card/no-migration", test_no_migration);
     g_test_add_func("/card/set-link", test_set_link);
     g_test_add_func("/card/counters", test_counters);
     g_test_add_func("/card/volume-figures", test_volume_figures);

@@ -267,7 +267,10 @@ static void test_from_queue(void)
     check_from_completion(VIRTIO_BLK_T_GET_ID);
 }
 
-/* QEMU's pool has 169 addresses, and a card that is gone has none of them. */
+/*
+ * QEMU's pool has 169 addresses, and a card that is gone, or was refused, has
+ * none of them; nor is it in the slot.
+ */
 static void test_macs_come_back(void)
 {
     g_autofree char *first = NULL;
@@ -292,6 +295,7 @@ static void test_macs_come_back(void)
 
             g_assert_true(qdict_haskey(rsp, "error"));
             qobject_unref(rsp);
+            g_assert_false(slot_is_occupied(&slot));
             continue;
         } else {
             plug(&m, &slot, MEM);
@@ -301,6 +305,7 @@ static void test_macs_come_back(void)
             first = g_strdup(mac);
         }
         g_assert_cmpstr(mac, ==, first);
+        g_assert_true(slot_is_occupied(&slot));
         slot_set_power(&slot, true);
         slot_set_power(&slot, false);
         machine_wait_deleted(&m, "nic0");

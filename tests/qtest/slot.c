@@ -38,6 +38,12 @@ void slot_close(Slot *slot)
     g_free(slot->port);
 }
 
+bool slot_is_occupied(Slot *slot)
+{
+    return qpci_config_readw(slot->port, slot->cap + PCI_EXP_SLTSTA) &
+        PCI_EXP_SLTSTA_PDS;
+}
+
 void slot_set_power(Slot *slot, bool on)
 {
     qpci_config_writew(slot->port, slot->cap + PCI_EXP_SLTCTL,

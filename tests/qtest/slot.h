@@ -28,6 +28,9 @@ typedef struct Slot {
 void slot_open(Slot *slot, Machine *m);
 void slot_close(Slot *slot);
 
+/* Whether the guest sees something in it. */
+bool slot_is_occupied(Slot *slot);
+
 /* Without power, what is in the slot may be taken out, and QEMU does. */
 void slot_set_power(Slot *slot, bool on);
 

@@ -20,7 +20,6 @@
 #include "net/util.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
-#include "qemu/main-loop.h"
 #include "qemu/uuid.h"
 #include "system/system.h"
 
@@ -308,6 +307,21 @@ static bool find_netdev(SnCard *card, Error **errp)
     return true;
 }
 
+static bool has_storage(const SnCard *card)
+{
+    return !strcmp(card->function, "nvme") ||
+           (!strcmp(card->function, "virtio-blk") && card->volume);
+}
+
+/* The property that a card without a storage function cannot have; or NULL. */
+static const char *storage_property(const SnCard *card)
+{
+    return card->volume ? "volume" :
+           card->serial ? "serial" :
+           card->num_queues ? "num-queues" :
+           card->bootindex >= 0 ? "bootindex" : NULL;
+}
+
 static bool check_properties(SnCard *card, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(card);
@@ -328,9 +342,11 @@ static bool check_properties(SnCard *card, Error **errp)
     } else if (card->num_queues > 64) {
         error_setg(errp, "num-queues %u is not from 1 to 64 (0: as many as "
                    "the function has by default)", card->num_queues);
-    } else if (card->volume && !strcmp(card->function, "none")) {
-        error_setg(errp, "volume needs a storage function: leave out "
-                   "function=none");
+    } else if (!has_storage(card) && storage_property(card)) {
+        error_setg(errp, "%s needs a storage function: %s",
+                   storage_property(card), !strcmp(card->function, "none")
+                   ? "leave out function=none"
+                   : "give a volume, or leave out function=virtio-blk");
     } else {
         return true;
     }
@@ -423,7 +439,11 @@ static bool make_net_function(SnCard *card, Error **errp)
     qdev_prop_set_string(net, "romfile", "");
     object_property_set_str(OBJECT(net), "netdev", card->host_name,
                             &error_abort);
-    return make_function(card, net, "net", SN_FUNCTION_NET, errp);
+    if (!make_function(card, net, "net", SN_FUNCTION_NET, errp)) {
+        return false;
+    }
+    card->net_notify = sn_net_notify_new(PCI_DEVICE(net));
+    return true;
 }
 
 /* Namespaces may come later. */
@@ -455,13 +475,11 @@ static bool make_storage_function(SnCard *card, Error **errp)
 {
     DeviceState *func;
 
-    if (!strcmp(card->function, "nvme")) {
-        func = new_nvme(card);
-    } else if (!strcmp(card->function, "virtio-blk") && card->volume) {
-        func = new_virtio_blk(card);
-    } else {
+    if (!has_storage(card)) {
         return true;            /* a plain network card */
     }
+    func = strcmp(card->function, "nvme") ? new_virtio_blk(card)
+                                          : new_nvme(card);
     card->storage = func;
     if (card->volume) {
         qdev_prop_set_string(func, "volume", card->volume);
@@ -483,6 +501,7 @@ static void unplug_functions(SnCard *card)
     if (card->net) {
         object_unparent(OBJECT(card->net));
     }
+    g_clear_pointer(&card->net_notify, sn_net_notify_free);
 }
 
 static void free_functions(SnCard *card)
@@ -543,9 +562,13 @@ static void card_realize(PCIDevice *pci, Error **errp)
     card->machine = machine_name(card);
     /* A user's id cannot begin like this, so it is never somebody else's. */
     card->host_name = g_strdup_printf("#smartnic%u.host", number);
+    /*
+     * The storage function first, since that is what a wrong URL makes fail: a
+     * slot of PCI Express stays occupied when a function has once been in it.
+     */
     if (!make_network(card, errp) ||
-        !make_net_function(card, errp) ||
-        !make_storage_function(card, errp)) {
+        !make_storage_function(card, errp) ||
+        !make_net_function(card, errp)) {
         unplug_functions(card);
         free_functions(card);
         destroy_network(card);
@@ -579,7 +602,7 @@ static void card_exit(PCIDevice *pci)
     sn_trace(card_unplug, "id=%s", card->name);
     unplug_functions(card);
     object_ref(OBJECT(card));
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), exit_bh, card);
+    sn_qemu_loop_once(exit_bh, card);
 }
 
 static void card_instance_init(Object *obj)

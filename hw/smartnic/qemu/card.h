@@ -12,6 +12,7 @@
 
 #include "firmware.h"
 #include "host-port.h"
+#include "net-notify.h"
 #include "smartnic/volume.h"
 #include "switch.h"
 #include "uplink.h"
@@ -72,6 +73,7 @@ struct SnCard {
     /* Functions 1 and 2; QOM children of the card, which has references. */
     DeviceState *net;
     DeviceState *storage;
+    SnNetNotify *net_notify;
 
     QLIST_HEAD(, SnCardUser) users;
     unsigned functions;         /* that were named by sn_card_make_name() */

@@ -13,6 +13,7 @@
 #include "net/checksum.h"
 
 #include "host-port.h"
+#include "loop.h"
 #include "smartnic/gso.h"
 #include "vnet-hdr.h"
 
@@ -84,10 +85,13 @@ static bool send_frame(SnHostPort *hp, const struct iovec *data, unsigned cnt,
         iov[first++] = (struct iovec) { &hdr, hp->vnet_hdr_len };
     }
     memcpy(iov + first, data, cnt * sizeof(*iov));
+    /* The guest says where its receive buffers are. */
+    sn_qemu_loop_hold();
     if (qemu_sendv_packet_async(hp->nc, iov, first + cnt,
                                 host_port_sent) == 0) {
         hp->queued++;
     }
+    sn_qemu_loop_release();
     return true;
 }
 

@@ -16,12 +16,15 @@
 
 struct SnTimer {
     QEMUTimer qtimer;
+    SnLoopFunc *cb;
+    void *opaque;
 };
 
 struct SnBh {
     SnLoopFunc *cb;
     void *opaque;
     bool scheduled;
+    bool once;                  /* freed before it is called */
     QTAILQ_ENTRY(SnBh) next;
 };
 
@@ -32,8 +35,12 @@ struct SnBh {
  */
 static QTAILQ_HEAD(, SnBh) scheduled = QTAILQ_HEAD_INITIALIZER(scheduled);
 static QEMUBH *run_bh;
-static bool running;            /* run_scheduled() is on the stack */
-static bool entered;            /* it is called soon */
+/*
+ * How much is on the stack that bottom halves must not run inside of. QEMU's
+ * may: where a guest's memory access ends in the reset of a device that waits
+ * for its requests, that waits in a main loop of its own (aio_poll).
+ */
+static unsigned depth;
 
 #define RUN_NS 50000            /* then the main loop gets its turn */
 
@@ -42,11 +49,23 @@ static int64_t loop_now(SnLoop *loop)
     return qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
 }
 
+/* A timer may be freed by its callback. */
+static void run_timer(void *opaque)
+{
+    SnTimer *timer = opaque;
+
+    sn_qemu_loop_hold();
+    timer->cb(timer->opaque);
+    sn_qemu_loop_release();
+}
+
 static SnTimer *loop_timer_new(SnLoop *loop, SnLoopFunc *cb, void *opaque)
 {
     SnTimer *timer = g_new0(SnTimer, 1);
 
-    timer_init_ns(&timer->qtimer, QEMU_CLOCK_REALTIME, cb, opaque);
+    timer->cb = cb;
+    timer->opaque = opaque;
+    timer_init_ns(&timer->qtimer, QEMU_CLOCK_REALTIME, run_timer, timer);
     return timer;
 }
 
@@ -71,16 +90,22 @@ static void run_scheduled(void *opaque)
     int64_t end = get_clock() + RUN_NS;
     SnBh *bh;
 
-    if (running) {
-        return;                 /* a callback has its own main loop */
+    if (depth) {
+        return;                 /* they run when that is over */
     }
-    running = true;
+    depth++;
     while ((bh = QTAILQ_FIRST(&scheduled)) && get_clock() < end) {
+        SnLoopFunc *cb = bh->cb;
+        void *arg = bh->opaque;
+
         QTAILQ_REMOVE(&scheduled, bh, next);
         bh->scheduled = false;
-        bh->cb(bh->opaque);
+        if (bh->once) {
+            g_free(bh);
+        }
+        cb(arg);
     }
-    running = false;
+    depth--;
     if (bh) {
         qemu_bh_schedule(run_bh);
     }
@@ -105,7 +130,7 @@ static void loop_bh_schedule(SnBh *bh)
     }
     bh->scheduled = true;
     QTAILQ_INSERT_TAIL(&scheduled, bh, next);
-    if (!running && !entered) {
+    if (!depth) {
         qemu_bh_schedule(run_bh);
     }
 }
@@ -118,19 +143,6 @@ static void loop_bh_free(SnBh *bh)
     g_free(bh);
 }
 
-void sn_qemu_loop_enter(void)
-{
-    entered = true;
-}
-
-void sn_qemu_loop_leave(void)
-{
-    entered = false;
-    if (!QTAILQ_EMPTY(&scheduled)) {
-        run_scheduled(NULL);
-    }
-}
-
 static SnLoop qemu_loop = {
     .now = loop_now,
     .timer_new = loop_timer_new,
@@ -140,6 +152,38 @@ static SnLoop qemu_loop = {
     .bh_schedule = loop_bh_schedule,
     .bh_free = loop_bh_free,
 };
+
+void sn_qemu_loop_once(SnLoopFunc *cb, void *opaque)
+{
+    SnBh *bh = loop_bh_new(&qemu_loop, cb, opaque);
+
+    bh->once = true;
+    loop_bh_schedule(bh);
+}
+
+void sn_qemu_loop_hold(void)
+{
+    depth++;
+}
+
+void sn_qemu_loop_release(void)
+{
+    if (!--depth && !QTAILQ_EMPTY(&scheduled)) {
+        qemu_bh_schedule(run_bh);
+    }
+}
+
+void sn_qemu_loop_enter(void)
+{
+    depth++;
+}
+
+void sn_qemu_loop_leave(void)
+{
+    if (!--depth && !QTAILQ_EMPTY(&scheduled)) {
+        run_scheduled(NULL);
+    }
+}
 
 SnLoop *sn_qemu_loop(void)
 {

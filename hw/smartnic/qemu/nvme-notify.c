@@ -10,10 +10,10 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
-#include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 
 #include "loop.h"
+#include "msi-address.h"
 #include "nvme-pci.h"
 
 typedef enum Way {
@@ -22,13 +22,9 @@ typedef enum Way {
     WAY_MEMORY,                 /* to wherever the guest says */
 } Way;
 
-/*
- * On a PC, messages to this range are interrupts, whatever else a guest maps
- * there (Intel SDM volume 3, section 11.11.1).
- */
 static Way way_of(MSIMessage msg)
 {
-    return (msg.address & ~0xfffffULL) == 0xfee00000 ? WAY_DIRECT : WAY_MEMORY;
+    return sn_msi_is_interrupt(msg) ? WAY_DIRECT : WAY_MEMORY;
 }
 
 static Way vector_way(PCIDevice *pci, unsigned vector)

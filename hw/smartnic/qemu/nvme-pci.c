@@ -19,7 +19,6 @@
 #include "hw/qdev-properties.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
-#include "qemu/main-loop.h"
 #include "system/runstate.h"
 #include "system/system.h"
 
@@ -482,7 +481,7 @@ static void nvme_pci_exit(PCIDevice *pci)
         pcie_cap_exit(pci);
     }
     object_ref(OBJECT(s));
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), exit_bh, s);
+    sn_qemu_loop_once(exit_bh, s);
 }
 
 static void nvme_pci_instance_init(Object *obj)

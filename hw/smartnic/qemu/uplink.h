@@ -34,7 +34,7 @@ void sn_uplink_free(SnUplink *up);
 /* The port to attach to the switch. */
 SnPort *sn_uplink_port(SnUplink *up);
 
-/* The netdev, for its offloads; NULL when it was deleted. */
+/* The netdev, for its offloads; it stays there for us when it is deleted. */
 NetClientState *sn_uplink_peer(SnUplink *up);
 /* Frames pass with offload state (checksums to be filled, large segments). */
 bool sn_uplink_has_offload(SnUplink *up);

@@ -55,7 +55,7 @@ void sn_virtio_blk_notify_bh(void *opaque)
     SnVirtioBlk *s = opaque;
 
     if (!runstate_is_running()) {
-        return;                 /* vm_state_changed() schedules it again */
+        return;                 /* continue_bh() schedules it again */
     }
     if (s->notify_config) {
         s->notify_config = false;

@@ -19,6 +19,7 @@
 #include "standard-headers/linux/virtio_pci.h"
 
 #include "ioeventfd.h"
+#include "msi-address.h"
 #include "virtio-blk-pci.h"
 #include "volume-stats.h"
 
@@ -35,25 +36,18 @@ static uint64_t common_read(void *opaque, hwaddr addr, unsigned size)
     return val;
 }
 
-/*
- * On a PC, messages to this range are interrupts, whatever else a guest maps
- * there (Intel SDM volume 3, section 11.11.1), and INTx is a wire.
- */
+/* INTx is a wire. */
 static bool interrupt_is_direct(SnVirtioBlk *s, unsigned queue)
 {
     SnVirtioBlkPci *dev = container_of(s, SnVirtioBlkPci, vdev);
     PCIDevice *pci = PCI_DEVICE(dev);
     uint16_t vector = virtio_queue_vector(VIRTIO_DEVICE(s), queue);
-    MSIMessage msg;
 
     if (!msix_enabled(pci) || vector == VIRTIO_NO_VECTOR) {
         return true;
     }
-    if (vector >= msix_nr_vectors_allocated(pci)) {
-        return false;
-    }
-    msg = msix_get_message(pci, vector);
-    return (msg.address & ~0xfffffULL) == 0xfee00000;
+    return vector < msix_nr_vectors_allocated(pci) &&
+           sn_msi_is_interrupt(msix_get_message(pci, vector));
 }
 
 static void virtio_blk_pci_realize(VirtIOPCIProxy *proxy, Error **errp)

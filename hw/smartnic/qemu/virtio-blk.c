@@ -106,7 +106,9 @@ static void req_complete(SnVirtioBlkReq *req, uint8_t status)
      */
     QTAILQ_REMOVE(&s->reqs, req, next);
     /* All of it, or the status at its end would not be written back. */
+    sn_qemu_loop_hold();
     virtqueue_push(req->vq, &req->elem, in_len);
+    sn_qemu_loop_release();
     sn_virtio_blk_mark(s, req->vq);
     g_free(req);
 }
@@ -358,14 +360,10 @@ static bool handle_one(SnVirtioBlk *s, VirtQueue *vq)
     return sn_virtio_blk_is_plugged(s);
 }
 
-static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
+static void take_queue(SnVirtioBlk *s, VirtQueue *vq)
 {
-    SnVirtioBlk *s = SN_VIRTIO_BLK(vdev);
     bool quiet = virtio_queue_get_notification(vq);
 
-    if (!runstate_is_running()) {
-        return;                 /* vm_state_changed() takes them */
-    }
     do {
         if (quiet) {
             virtio_queue_set_notification(vq, 0);
@@ -382,6 +380,16 @@ static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
     } while (!virtio_queue_empty(vq));
     sn_volume_kick(s->vol);
     sn_virtio_blk_notify(s);    /* of those that the volume did not see */
+}
+
+static void handle_output(VirtIODevice *vdev, VirtQueue *vq)
+{
+    if (!runstate_is_running()) {
+        return;                 /* continue_bh() takes them */
+    }
+    sn_qemu_loop_hold();
+    take_queue(SN_VIRTIO_BLK(vdev), vq);
+    sn_qemu_loop_release();
 }
 
 /* ---- stopping and starting again ---- */
@@ -424,24 +432,42 @@ static SnVirtioBlkReq *first_held(SnVirtioBlk *s)
     return NULL;
 }
 
+/* The VM runs again. */
+static void continue_bh(void *opaque)
+{
+    SnVirtioBlk *s = opaque;
+    SnVirtioBlkReq *req;
+
+    if (!runstate_is_running()) {
+        return;                 /* not any more */
+    }
+    while ((req = first_held(s))) {
+        req_submit(req);
+    }
+    take_all(s);
+    if (sn_virtio_blk_is_plugged(s)) {
+        sn_volume_kick(s->vol);
+        sn_virtio_blk_notify(s);
+    }
+}
+
+/*
+ * A request may be answered at once, into registers that unplug a device whose
+ * own handler comes next: not while QEMU goes through them.
+ */
 static void vm_state_changed(void *opaque, bool running, RunState state)
 {
     SnVirtioBlk *s = opaque;
     SnVirtioBlkReq *req;
 
     sn_trace(virtio_blk_vm_state, "id=%s running=%d", s->id, running);
-    if (!running) {
-        QTAILQ_FOREACH(req, &s->reqs, next) {
-            cancel_io(req);
-        }
+    if (running) {
+        sn_qemu_loop()->bh_schedule(s->continue_bh);
         return;
     }
-    while ((req = first_held(s))) {
-        req_submit(req);
+    QTAILQ_FOREACH(req, &s->reqs, next) {
+        cancel_io(req);
     }
-    take_all(s);
-    sn_volume_kick(s->vol);
-    sn_virtio_blk_notify(s);
 }
 
 static void virtio_blk_reset(VirtIODevice *vdev)
@@ -651,6 +677,7 @@ static void virtio_blk_realize(DeviceState *dev, Error **errp)
     }
     s->notify_bh = sn_qemu_loop()->bh_new(sn_qemu_loop(),
                                            sn_virtio_blk_notify_bh, s);
+    s->continue_bh = sn_qemu_loop()->bh_new(sn_qemu_loop(), continue_bh, s);
     s->wait_timer = sn_qemu_loop()->timer_new(sn_qemu_loop(), wait_over, s);
     QTAILQ_INIT(&s->reqs);
     virtio_init(vdev, VIRTIO_ID_BLOCK,
@@ -669,6 +696,7 @@ static void virtio_blk_unrealize(DeviceState *dev)
     drop_requests(s, NULL);
     qemu_del_vm_change_state_handler(s->vmstate);
     sn_qemu_loop()->timer_free(s->wait_timer);
+    sn_qemu_loop()->bh_free(s->continue_bh);
     sn_qemu_loop()->bh_free(s->notify_bh);
     s->notify_bh = NULL;
     for (unsigned i = 0; i < s->num_queues; i++) {

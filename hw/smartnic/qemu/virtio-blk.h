@@ -37,6 +37,7 @@ struct SnVirtioBlk {
     SnVirtioBlkReqList reqs;
     uint64_t notify[DIV_ROUND_UP(VIRTIO_QUEUE_MAX, 64)];
     bool notify_config;
+    SnBh *continue_bh;
     SnBh *notify_bh;            /* NULL: unplugged, only the volume lives on */
     /*
      * Whether the interrupt of a queue goes to an interrupt controller, and not
