@@ -53,7 +53,7 @@ wait_for() {
     _tries=0
     until [ -e "$1" ]; do
         _tries=$((_tries + 1))
-        [ $_tries -gt "${2:-200}" ] && { say "MISSING $1"; return 1; }
+        [ $_tries -gt 1200 ] && { say "MISSING $1"; return 1; }
         usleep 50000
     done
 }

@@ -321,7 +321,7 @@ verify_until_told $disk 16k 4m &
 first=$!
 for round in 1 2 3; do
     say "ROUND $round"
-    wait_for /dev/nvme1n1 1200 || exit
+    wait_for /dev/nvme1n1 || exit
     verify /dev/nvme1n1 4k 1m
     fio --name=load --filename=/dev/nvme1n1 --rw=randrw --bs=4k --iodepth=8 \
         --ioengine=libaio --direct=1 --time_based --runtime=1000 \
