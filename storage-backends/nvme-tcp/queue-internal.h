@@ -33,8 +33,8 @@ typedef enum SnNvmeCmdState {
     /* The controller has it, or will have it. */
     SN_NVME_CMD_SENT,
     /*
-     * As SENT, but cancelled: there is no memory for its data any more. What
-     * the controller sends is dropped.
+     * As SENT, but cancelled: the request's memory is not there any more. What
+     * the controller sends is dropped; what it may still ask for is in `own`.
      */
     SN_NVME_CMD_CANCELLED,
 } SnNvmeCmdState;
@@ -87,6 +87,9 @@ struct SnNvmeCmd {
     uint32_t r2t_left;
     uint16_t ttag;
     bool waiting;               /* on q->waiting, for a slot */
+    /* A cancelled write's data from `moved` on, as it was then; or NULL. */
+    uint8_t *own;
+    struct iovec own_iov;
     SnNvmeSlot *slots, **slots_end;     /* unacknowledged, in order */
     SnNvmeCmd *next;            /* in q->free_cmds or q->waiting */
 };
@@ -103,6 +106,7 @@ struct SnNvmeQueue {
     SnNvmeCmd *free_cmds;
     unsigned used;              /* how many are not free */
     unsigned cancelled;         /* how many of these are */
+    size_t owned;               /* bytes in their `own` */
 
     /* Sending (queue-tx.c). */
     SnNvmeSlot *slots;
@@ -153,6 +157,8 @@ void sn_nvmetcp_tx_command(SnNvmeCmd *cmd);
 void sn_nvmetcp_tx_r2t(SnNvmeCmd *cmd);
 /* Takes back all that the stream references of @cmd; others use the room. */
 void sn_nvmetcp_tx_detach(SnNvmeCmd *cmd);
+/* The same, and what an R2T asked for is not sent any more. */
+void sn_nvmetcp_tx_drop(SnNvmeCmd *cmd);
 
 /* queue-rx.c */
 

@@ -150,9 +150,6 @@ static void handle_r2t(SnNvmeQueue *q)
     if (!cmd || cmd->req.dir != SN_NVME_OUT || cmd->in_capsule) {
         fail_field(q, SN_FES_HEADER_FIELD, offsetof(SnPduData, cccid),
                    "CCCID");
-    } else if (cmd->state == SN_NVME_CMD_CANCELLED) {
-        sn_nvmetcp_queue_fail(q, "the target asks for the data of a write "
-                              "that was cancelled");
     } else if (cmd->r2t_left) {
         fail_field(q, SN_FES_LIMIT, offsetof(SnPduData, cccid), "CCCID");
     } else if (offset != cmd->moved) {
@@ -160,6 +157,9 @@ static void handle_r2t(SnNvmeQueue *q)
                    "R2TO");
     } else if (!len || len > cmd->req.len - offset) {
         fail_field(q, SN_FES_OUT_OF_RANGE, offsetof(SnPduData, len), "R2TL");
+    } else if (cmd->state == SN_NVME_CMD_CANCELLED && !cmd->own) {
+        sn_nvmetcp_queue_fail(q, "the target asks for the data of a write "
+                              "that was cancelled");
     } else {
         sn_trace(nvmetcp_r2t, "id=%s qid=%u cid=%u offset=%u len=%u",
                  q->config.id, q->config.qid, cmd->cid, offset, len);

@@ -87,18 +87,29 @@ static void slot_done(SnTx *tx)
     }
 }
 
-void sn_nvmetcp_tx_detach(SnNvmeCmd *cmd)
+static void detach_slots(SnNvmeCmd *cmd)
 {
-    SnNvmeQueue *q = cmd->q;
-
     while (cmd->slots) {
         for (unsigned i = 0; i < G_N_ELEMENTS(cmd->slots->tx); i++) {
             if (cmd->slots->tx[i].tx.iov) {
-                sn_stream_tx_detach(q->stream, &cmd->slots->tx[i].tx);
+                sn_stream_tx_detach(cmd->q->stream, &cmd->slots->tx[i].tx);
             }
         }
         drop_first_slot(cmd);
     }
+}
+
+void sn_nvmetcp_tx_detach(SnNvmeCmd *cmd)
+{
+    detach_slots(cmd);
+    send_waiting(cmd->q);
+}
+
+void sn_nvmetcp_tx_drop(SnNvmeCmd *cmd)
+{
+    SnNvmeQueue *q = cmd->q;
+
+    detach_slots(cmd);
     if (cmd->waiting) {
         SnNvmeCmd **link = &q->waiting;
 

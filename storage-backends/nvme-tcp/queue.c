@@ -3,19 +3,22 @@
  *
  * Cancelled commands. A request that is cancelled takes its memory with it,
  * but the controller knows nothing of that: the command keeps its CID until
- * the response comes, and data for it is read and dropped. One case cannot be
- * hidden: a write whose data the controller still asks for (R2T). The data
- * does not exist any more, anything sent in its place would corrupt the disk,
- * and the transport has no way to refuse. So the connection is given up then;
- * the controller aborts the command with it, and everything else is sent again
- * on the next connection.
+ * the response comes, and data for it is read and dropped. The data of a write
+ * that the controller may still ask for (R2T) is copied first: the transport
+ * has no way to refuse it. Giving the connection up instead would lose sight of
+ * all other cancelled writes, and what is newer could be overtaken by one that
+ * the target still carries out. That is left for when the copies are too many.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <string.h>
 
 #include "queue-internal.h"
+
+/* Bytes of cancelled writes that a queue keeps. */
+#define OWN_MAX (32 * 1024 * 1024)
 
 SN_TRACE_EVENT(nvmetcp_queue_connect);
 SN_TRACE_EVENT(nvmetcp_queue_state);
@@ -169,6 +172,9 @@ void sn_nvmetcp_queue_free(SnNvmeQueue *q)
 {
     sn_stream_close(q->stream);
     sn_nvmetcp_tx_cleanup(q);
+    for (unsigned i = 0; i < q->config.depth; i++) {
+        g_free(q->cmds[i].own);
+    }
     g_free(q->cmds);
     g_free(q);
 }
@@ -234,6 +240,10 @@ static void free_cmd(SnNvmeCmd *cmd)
     if (cmd->state == SN_NVME_CMD_CANCELLED) {
         q->cancelled--;
     }
+    if (cmd->own) {
+        q->owned -= cmd->own_iov.iov_len;
+        g_clear_pointer(&cmd->own, g_free);
+    }
     q->used--;
     cmd->state = SN_NVME_CMD_FREE;
     cmd->next = q->free_cmds;
@@ -258,25 +268,57 @@ void sn_nvmetcp_cmd_finish(SnNvmeCmd *cmd, const SnNvmeCqe *cqe)
              cmd->q->config.id, cmd->q->config.qid, cmd->cid,
              sn_nvme_status(&answer), cancelled ? " cancelled" : "");
     /* The response may be here before the last acknowledgement. */
-    sn_nvmetcp_tx_detach(cmd);
+    sn_nvmetcp_tx_drop(cmd);
     free_cmd(cmd);
     if (!cancelled) {
         cmd->req.done(cmd->req.opaque, &answer);
     }
 }
 
+/* Whether there is data of @cmd that the controller may still ask for. */
+static bool has_unsent_data(const SnNvmeCmd *cmd)
+{
+    return cmd->req.dir == SN_NVME_OUT && cmd->moved < cmd->req.len;
+}
+
+/* Copies what is unsent, for when the request's memory is gone. */
+static void keep_unsent_data(SnNvmeCmd *cmd)
+{
+    uint32_t from = cmd->moved, len = cmd->req.len - from;
+
+    cmd->own = g_malloc(len);
+    cmd->own_iov = (struct iovec){ cmd->own, len };
+    cmd->q->owned += len;
+    while (cmd->moved < cmd->req.len) {
+        uint8_t *to = cmd->own + (cmd->moved - from);
+        struct iovec piece = sn_nvmetcp_cmd_take(cmd, len);
+
+        memcpy(to, piece.iov_base, piece.iov_len);
+    }
+    cmd->moved = from;
+    cmd->iov = &cmd->own_iov;
+    cmd->iov_off = 0;
+}
+
 uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd)
 {
-    bool half_sent = cmd->r2t_left;
-
     sn_trace(nvmetcp_cmd_cancel, "id=%s qid=%u cid=%u", q->config.id,
              q->config.qid, cmd->cid);
     cmd->state = SN_NVME_CMD_CANCELLED;
     q->cancelled++;
-    sn_nvmetcp_tx_detach(cmd);
-    if (half_sent) {
-        sn_nvmetcp_queue_fail(q, "a write was cancelled while its data was "
-                              "being sent");
+    if (!has_unsent_data(cmd)) {
+        sn_nvmetcp_tx_detach(cmd);
+    } else if (q->owned + cmd->req.len - cmd->moved <= OWN_MAX) {
+        keep_unsent_data(cmd);
+        sn_nvmetcp_tx_detach(cmd);
+    } else {
+        bool half_sent = cmd->r2t_left;
+
+        sn_nvmetcp_tx_drop(cmd);
+        if (half_sent) {
+            sn_nvmetcp_queue_fail(q, "a write was cancelled while its data "
+                                  "was being sent");
+        }
     }
     sn_nvmetcp_queue_push(q);
     return cmd->cid;

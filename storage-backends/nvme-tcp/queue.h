@@ -116,8 +116,9 @@ SnNvmeCmd *sn_nvmetcp_queue_send(SnNvmeQueue *q, const SnNvmeRequest *req);
 void sn_nvmetcp_queue_push(SnNvmeQueue *q);
 
 /*
- * Lets go of the data at once; done() is not called. The command keeps its
- * CID until the controller has answered. Returns the CID, for an Abort.
+ * Lets go of the data at once, copying what the controller may still ask for;
+ * done() is not called. The command keeps its CID until the controller has
+ * answered. Returns the CID, for an Abort.
  */
 uint16_t sn_nvmetcp_queue_cancel(SnNvmeQueue *q, SnNvmeCmd *cmd);
 

@@ -101,7 +101,7 @@ static void do_identify(Command *cmd)
     switch (cmd->sqe[40]) {
     case 1:
         memcpy(id + 4, "SN42                ", 20);
-        id[77] = DOUBLE_MDTS;
+        id[77] = d->mdts;
         id[76] = d->ana_state ? 8 : 0;
         put(id + 92, 1 << 8 | 1 << 11, 4);
         put(id + 96, d->tbkas ? 1 << 6 : 0, 4);

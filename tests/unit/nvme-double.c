@@ -185,6 +185,16 @@ static void send_r2t(Command *cmd)
     }
 }
 
+static bool is_held(const Command *cmd)
+{
+    const NvmeDouble *d = cmd->conn->d;
+
+    if (!cmd->conn->qid) {
+        return cmd->sqe[0] == 0x86 && d->hold_admin;
+    }
+    return d->hold || (d->hold_whole && cmd->have == cmd->len);
+}
+
 /* Carries out one command that is ready, or asks for data: any of them. */
 static void run(void *opaque)
 {
@@ -197,8 +207,7 @@ static void run(void *opaque)
 
         for (GList *m = c->commands; m; m = m->next) {
             cmd = m->data;
-            if (cmd->ready && !(c->qid && d->hold) &&
-                !(cmd->sqe[0] == 0x86 && d->hold_admin)) {
+            if (cmd->ready && !is_held(cmd)) {
                 g_ptr_array_add(ready, cmd);
             }
         }
@@ -423,6 +432,7 @@ NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed)
     d->rand = g_rand_new_with_seed(seed);
     d->net = memory_net_new(loop, &peer_ops, d, seed + 1);
     d->bh = loop->bh_new(loop, run, d);
+    d->mdts = DOUBLE_MDTS;
     d->maxh2cdata = 4096;
     d->ioccsz = (64 + 4096) / 16;
     d->r2t_max = d->c2h_max = UINT32_MAX;

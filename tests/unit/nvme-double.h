@@ -13,7 +13,7 @@
 
 #include "memory-net.h"
 
-#define DOUBLE_MDTS 5                   /* 128 KiB */
+#define DOUBLE_MDTS 5                   /* 128 KiB, unless changed */
 
 /* What to change in one PDU that the double sends. */
 typedef struct NvmeFault {
@@ -33,6 +33,7 @@ typedef struct NvmeDouble {
 
     /* What it is like; set before connecting. */
     uint8_t cpda;
+    uint8_t mdts;
     uint32_t maxh2cdata;
     uint32_t ioccsz;            /* 16-byte units, with the queue entry */
     uint32_t r2t_max;           /* bytes asked for at a time */
@@ -71,6 +72,7 @@ typedef struct NvmeDouble {
     /* What happens; may be set at any time. */
     NvmeFault fault;
     bool hold;                  /* I/O commands wait */
+    bool hold_whole;            /* those that lack no data do */
     unsigned answers;           /* PDUs that are still sent */
     bool deaf;                  /* Keep Alive is not answered */
     bool double_r2t;            /* the next R2T is sent twice */
@@ -114,7 +116,7 @@ void nvme_double_free(NvmeDouble *d);
 /* Lets commands that were held go on. */
 static inline void nvme_double_release(NvmeDouble *d)
 {
-    d->hold = false;
+    d->hold = d->hold_whole = false;
     d->loop->bh_schedule(d->bh);
 }
 

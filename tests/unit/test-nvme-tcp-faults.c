@@ -335,33 +335,6 @@ static void test_retries(void)
     }
 }
 
-/* See the comment in queue.c: its data does not exist any more. */
-static void test_r2t_for_cancelled_write(void)
-{
-    World *w = world_new(1);
-    g_autofree uint8_t *buf = g_malloc0(65536);
-    Req r = { 0 }, other = { 0 };
-
-    memset(buf, 0x44, 65536);
-    world_open_ready(w, "");
-    w->d->hold = true;
-    req_submit(w, &r, SN_IO_WRITE, 0, 0, 65536, buf, w->d->rand);
-    req_submit(w, &other, SN_IO_WRITE, 0, 131072, 65536, buf, w->d->rand);
-    sn_volume_kick(w->vol);
-    world_settle(w);
-    req_cancel(&r);
-    nvme_double_release(w->d);
-    test_loop_advance(w->loop, SN_NS_PER_S);
-    assert_error(w, "a write that was cancelled");
-    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
-    g_assert_cmpuint(w->d->disk[0], ==, 0);
-    g_assert_false(other.busy);
-    g_assert_cmpint(other.ret, ==, 0);
-    g_assert_cmpuint(w->d->disk[131072], ==, 0x44);
-    req_clear(&other);
-    world_free(w);
-}
-
 static void test_silence(void)
 {
     World *w = world_new(1);
@@ -504,8 +477,6 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/long-read", test_long_read);
     g_test_add_func("/nvme-tcp/statuses", test_statuses);
     g_test_add_func("/nvme-tcp/retries", test_retries);
-    g_test_add_func("/nvme-tcp/r2t-for-cancelled-write",
-                    test_r2t_for_cancelled_write);
     g_test_add_func("/nvme-tcp/silence", test_silence);
     g_test_add_func("/nvme-tcp/never-ready", test_never_ready);
     g_test_add_func("/nvme-tcp/refused", test_refused);

@@ -296,6 +296,7 @@ static void test_cancels(void)
                                                    .cancel = 6 });
 
         aborts += w->d->aborts;
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
         world_free(w);
     }
     g_assert_cmpuint(aborts, >, 0);
