@@ -31,12 +31,12 @@ SnNvmeScope sn_nvme_scope(const SnNvmeSqe *sqe)
     case nvme_cmd_flush:
     case nvme_cmd_resv_report:
         return (SnNvmeScope){ .changes = false };
-    case nvme_cmd_resv_register:
-    case nvme_cmd_resv_acquire:
-    case nvme_cmd_resv_release:
-        return (SnNvmeScope){ .changes = true };
     default:
-        /* The ranges of DSM are in its data; others may be about anything. */
+        /*
+         * The ranges of DSM are in its data. Reservations are about all blocks:
+         * another host may write what this one has let go of. Others may be
+         * about anything.
+         */
         return (SnNvmeScope){ .changes = true, .nlb = UINT64_MAX };
     }
 }

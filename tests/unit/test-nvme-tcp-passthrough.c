@@ -465,7 +465,7 @@ static const OldCommand old_commands[] = {
     { VENDOR, 1000, 1, true },
     { VERIFY, 8, 1 },
     { COMPARE, 8, 1 },
-    { ACQUIRE, 8, 1 },
+    { ACQUIRE, 8, 1, true },
 };
 
 /* Sends and cancels it; the far side still has it. */
@@ -487,17 +487,17 @@ static void leave_behind(World *w, const OldCommand *old)
 /* What touches no block does not wait. */
 static void run_without_blocks(World *w)
 {
-    Passed resv = { 0 }, admin = { 0 }, flush = { 0 };
+    Passed report = { 0 }, admin = { 0 }, flush = { 0 };
 
-    pass_quick(w, &resv, REGISTER, SN_IO_ONCE);
-    g_assert_cmpuint(w->d->commands[REGISTER], ==, 1);
+    pass_quick(w, &report, REPORT, 0);
+    g_assert_cmpuint(w->d->commands[REPORT], ==, 1);
     pass_quick(w, &admin, LBA_STATUS, 0);
     assert_result(&admin, 0, 0);
     req_submit(w, &flush.req, SN_IO_FLUSH, 0, 0, 0, NULL, w->d->rand);
     sn_volume_kick(w->vol);
     world_settle(w);
     g_assert_cmpuint(w->d->commands[0], ==, 1);
-    req_cancel(&resv.req);
+    req_cancel(&report.req);
     req_cancel(&flush.req);
     req_clear(&admin.req);
 }
@@ -532,6 +532,40 @@ static void test_cancelled_still_happens(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(old_commands); i++) {
         g_test_message("case %u", i);
         run_after(&old_commands[i]);
+    }
+}
+
+/*
+ * A reservation that is let go of or taken is about all blocks: no write that
+ * was cancelled may come after it, and no reservation that was.
+ */
+static void test_reservations_wait(void)
+{
+    static const uint8_t later[] = { REGISTER, ACQUIRE, RELEASE };
+    static const OldCommand old[] = {
+        { WRITE_UNCORRECTABLE, 1000, 1, true }, { VENDOR, 0, 1, true },
+        { REGISTER, 0, 1, true }, { ACQUIRE, 0, 1, true },
+        { RELEASE, 0, 1, true }, { VERIFY, 8, 1 }, { COMPARE, 8, 1 },
+        { REPORT, 0, 1 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(old) * G_N_ELEMENTS(later); i++) {
+        const OldCommand *o = &old[i / G_N_ELEMENTS(later)];
+        uint8_t opcode = later[i % G_N_ELEMENTS(later)];
+        World *w = world_new(1);
+        Passed p = { 0 };
+
+        g_test_message("0x%02x after 0x%02x", opcode, o->opcode);
+        world_open_ready(w, "queues=2");
+        leave_behind(w, o);
+        pass_quick(w, &p, opcode, SN_IO_ONCE);
+        g_assert_cmpuint(w->d->commands[opcode], ==, !o->waits);
+        nvme_double_release(w->d);
+        world_settle(w);
+        assert_result(&p, 0, 0);
+        g_assert_cmpuint(w->d->commands[opcode], ==, 1);
+        req_clear(&p.req);
+        world_free(w);
     }
 }
 
@@ -660,6 +694,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/passthrough/cancel", test_cancel);
     g_test_add_func("/nvme-tcp/passthrough/cancelled-still-happens",
                     test_cancelled_still_happens);
+    g_test_add_func("/nvme-tcp/passthrough/reservations-wait",
+                    test_reservations_wait);
     g_test_add_func("/nvme-tcp/passthrough/admin-queue-is-shared",
                     test_admin_queue_is_shared);
     g_test_add_func("/nvme-tcp/passthrough/info", test_info);
