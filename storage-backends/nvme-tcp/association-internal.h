@@ -139,7 +139,7 @@ struct SnNvmeAssoc {
     bool event_taken;           /* it is; afterwards the next is asked for */
     bool check_waits;           /* the namespace is to be read again */
     uint32_t event;             /* dword 0 of its response */
-    SnVolumeInfo old_info;      /* before reading again */
+    SnVolumeInfo new_info;      /* what was read again of a->info */
 };
 
 /* association.c */
@@ -177,12 +177,13 @@ void sn_nvmetcp_get_log(SnNvmeAssoc *a, uint8_t lid, uint8_t lsp,
 void sn_nvmetcp_identify(SnNvmeAssoc *a, uint8_t cns, uint32_t nsid,
                          SnNvmeDone *done);
 /*
- * Takes a->data as Identify Namespace data into a->info, or fails: for good if
+ * Takes a->data as Identify Namespace data into @info, or fails: for good if
  * @absent_is_final and it is not there.
  */
-bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, bool absent_is_final);
-/* Takes a->data as the namespace's descriptors into a->info, or fails. */
-bool sn_nvmetcp_take_descs(SnNvmeAssoc *a);
+bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, SnVolumeInfo *info,
+                               bool absent_is_final);
+/* Takes a->data as the namespace's descriptors into @info, or fails. */
+bool sn_nvmetcp_take_descs(SnNvmeAssoc *a, SnVolumeInfo *info);
 
 /* discovery.c */
 

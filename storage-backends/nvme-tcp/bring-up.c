@@ -303,12 +303,12 @@ static void identify_ns(SnNvmeAssoc *a)
     sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS, a->options->nsid, step_done);
 }
 
-bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, bool absent_is_final)
+bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, SnVolumeInfo *info,
+                               bool absent_is_final)
 {
     const struct nvme_id_ns *id = (void *)a->data;
     g_autofree char *why = NULL;
-    SnVolumeInfo info;
-    SnNvmeNsResult result = sn_nvme_parse_ns(&info, &a->ctrl, id, &why);
+    SnNvmeNsResult result = sn_nvme_parse_ns(info, &a->ctrl, id, &why);
 
     if (result != SN_NVME_NS_GOOD) {
         bool final = absent_is_final || result == SN_NVME_NS_UNUSABLE;
@@ -318,16 +318,16 @@ bool sn_nvmetcp_take_namespace(SnNvmeAssoc *a, bool absent_is_final)
         return false;
     }
     if (a->options->ddgst) {
-        info.max_transfer = MIN(info.max_transfer, SN_NVMETCP_DDGST_TRANSFER);
+        info->max_transfer = MIN(info->max_transfer,
+                                 SN_NVMETCP_DDGST_TRANSFER);
     }
-    a->info = info;
     a->ana_group = GUINT32_FROM_LE(id->anagrpid);
     return true;
 }
 
 static bool got_ns(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
-    return sn_nvmetcp_take_namespace(a, false);
+    return sn_nvmetcp_take_namespace(a, &a->info, false);
 }
 
 static void identify_descs(SnNvmeAssoc *a)
@@ -336,10 +336,9 @@ static void identify_descs(SnNvmeAssoc *a)
                         step_done);
 }
 
-bool sn_nvmetcp_take_descs(SnNvmeAssoc *a)
+bool sn_nvmetcp_take_descs(SnNvmeAssoc *a, SnVolumeInfo *info)
 {
-    unsigned csi = sn_nvme_parse_ns_descs(&a->info, a->data,
-                                          sizeof(a->data));
+    unsigned csi = sn_nvme_parse_ns_descs(info, a->data, sizeof(a->data));
 
     if (csi != NVME_CSI_NVM) {
         sn_nvmetcp_assoc_fail(a, true, "namespace %u of the target: it is %s "
@@ -354,7 +353,7 @@ bool sn_nvmetcp_take_descs(SnNvmeAssoc *a)
 
 static bool got_descs(SnNvmeAssoc *a, const SnNvmeCqe *cqe)
 {
-    return sn_nvmetcp_take_descs(a);
+    return sn_nvmetcp_take_descs(a, &a->info);
 }
 
 static bool has_ana(const SnNvmeAssoc *a)

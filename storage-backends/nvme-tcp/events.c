@@ -66,23 +66,29 @@ static void read_over(SnNvmeAssoc *a)
 }
 
 /*
- * The namespace has been read again. It must be the same one: what the guest
- * knows of it and what waits to be written belongs to that.
+ * The namespace must be the same one: what the guest knows of it and what waits
+ * to be written belongs to that.
  */
+static void not_the_same(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_assoc_fail(a, false, "namespace %u of the target was formatted "
+                          "or replaced", a->options->nsid);
+}
+
+/* The namespace has been read again. */
 static void namespace_read(SnNvmeAssoc *a)
 {
-    SnVolumeInfo *old = &a->old_info;
+    SnVolumeInfo *info = &a->new_info;
 
-    a->info.queues = old->queues;
-    a->info.queue_depth = old->queue_depth;
-    if (a->info.block_size != old->block_size ||
-        memcmp(a->info.nguid, old->nguid, sizeof(old->nguid)) ||
-        memcmp(a->info.eui64, old->eui64, sizeof(old->eui64)) ||
-        memcmp(a->info.uuid, old->uuid, sizeof(old->uuid))) {
-        sn_nvmetcp_assoc_fail(a, false, "namespace %u of the target was "
-                              "formatted or replaced", a->options->nsid);
+    if (memcmp(info->nguid, a->info.nguid, sizeof(info->nguid)) ||
+        memcmp(info->eui64, a->info.eui64, sizeof(info->eui64)) ||
+        memcmp(info->uuid, a->info.uuid, sizeof(info->uuid))) {
+        not_the_same(a);
         return;
     }
+    info->queues = a->info.queues;
+    info->queue_depth = a->info.queue_depth;
+    a->info = *info;
     sn_trace(nvmetcp_namespace_changed, "id=%s size=%" G_GUINT64_FORMAT
              " read_only=%d", a->config.id, a->info.size, a->info.read_only);
     sn_backend_info_changed(a->config.vol, &a->info);
@@ -98,10 +104,10 @@ static void descs_read(void *opaque, const SnNvmeCqe *cqe)
     }
     if (sn_nvme_status(cqe)) {
         /* As when connecting: they are not needed. */
-        memcpy(a->info.nguid, a->old_info.nguid, sizeof(a->info.nguid));
-        memcpy(a->info.eui64, a->old_info.eui64, sizeof(a->info.eui64));
-        memcpy(a->info.uuid, a->old_info.uuid, sizeof(a->info.uuid));
-    } else if (!sn_nvmetcp_take_descs(a)) {
+        memcpy(a->new_info.nguid, a->info.nguid, sizeof(a->info.nguid));
+        memcpy(a->new_info.eui64, a->info.eui64, sizeof(a->info.eui64));
+        memcpy(a->new_info.uuid, a->info.uuid, sizeof(a->info.uuid));
+    } else if (!sn_nvmetcp_take_descs(a, &a->new_info)) {
         return;
     }
     namespace_read(a);
@@ -124,11 +130,16 @@ static void ns_read(void *opaque, const SnNvmeCqe *cqe)
                               sn_nvme_status_text(status));
         return;
     }
-    a->old_info = a->info;
-    if (sn_nvmetcp_take_namespace(a, true)) {
-        sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS_DESC_LIST,
-                            a->options->nsid, descs_read);
+    if (!sn_nvmetcp_take_namespace(a, &a->new_info, true)) {
+        return;
     }
+    /* At once: in other blocks, every command is about something else. */
+    if (a->new_info.block_size != a->info.block_size) {
+        not_the_same(a);
+        return;
+    }
+    sn_nvmetcp_identify(a, NVME_IDENTIFY_CNS_NS_DESC_LIST, a->options->nsid,
+                        descs_read);
 }
 
 static void read_namespace(SnNvmeAssoc *a)

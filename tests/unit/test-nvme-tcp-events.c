@@ -216,6 +216,38 @@ static void test_replaced(void)
     world_free(w);
 }
 
+/*
+ * Formatted with other blocks: no command may leave that counts in the new
+ * ones, however long the answers take that are about the rest.
+ */
+static void test_formatted(void)
+{
+    World *w = ready_world();
+    Req r = { 0 };
+
+    w->d->block_shift = 12;
+    w->d->answers = 5;          /* event, list and namespace, not the rest */
+    nvme_double_event(w->d);
+    world_settle(w);
+    g_assert_cmpuint(w->d->answers, ==, 0);
+    req_submit(w, &r, SN_IO_WRITE_ZEROES, SN_IO_FUA, 512, 512, NULL,
+               w->d->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    g_assert_cmpuint(w->d->commands[8], ==, 0);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_LOST);
+    assert_error(w, "was formatted or replaced");
+    w->d->block_shift = 9;
+    w->d->answers = UINT32_MAX;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 15));
+    world_settle(w);
+    g_assert_false(r.busy);
+    g_assert_cmpint(r.ret, ==, 0);
+    g_assert_cmphex(w->d->last_cdw12, ==, 1u << 30);
+    req_clear(&r);
+    world_free(w);
+}
+
 static void test_ana(void)
 {
     static const unsigned groups[] = { 1, 127, 128, 255, 256, 600 };
@@ -340,6 +372,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/events/removed", test_removed);
     g_test_add_func("/nvme-tcp/events/not-removed", test_not_removed);
     g_test_add_func("/nvme-tcp/events/replaced", test_replaced);
+    g_test_add_func("/nvme-tcp/events/formatted", test_formatted);
     g_test_add_func("/nvme-tcp/events/ana", test_ana);
     g_test_add_func("/nvme-tcp/events/ana-unknown", test_ana_unknown);
     g_test_add_func("/nvme-tcp/events/path-statuses", test_path_statuses);
