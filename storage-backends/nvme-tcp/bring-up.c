@@ -6,6 +6,10 @@
  * about to put it right, and a guest waits rather than seeing an error. Only a
  * namespace that we cannot use, whatever happens, is final.
  *
+ * Its descriptors are optional for targets that do not have them, and for no
+ * others: with an identifier that was missing when it was connected first, it
+ * would be another disk after the next loss.
+ *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,6 +30,7 @@ typedef struct Step {
     bool (*answer)(SnNvmeAssoc *a, const SnNvmeCqe *cqe);
     bool optional;              /* a refusal does not matter */
     bool (*needed)(const SnNvmeAssoc *a);       /* NULL: always */
+    bool insist;                /* one that may pass does matter */
 } Step;
 
 static const Step steps[SN_NVME_ASSOC_STATES];
@@ -50,6 +55,13 @@ void sn_nvmetcp_bring_up_next(SnNvmeAssoc *a)
     sn_nvmetcp_assoc_set_state(a, next);
 }
 
+/* Whether the step can be done without, as it is refused with @cqe. */
+static bool can_do_without(const Step *step, const SnNvmeCqe *cqe)
+{
+    return step->optional &&
+           (!step->insist || sn_nvme_status_not_offered(cqe));
+}
+
 /* The answer to the command of any step. */
 static void step_done(void *opaque, const SnNvmeCqe *cqe)
 {
@@ -60,7 +72,7 @@ static void step_done(void *opaque, const SnNvmeCqe *cqe)
     if (a->state == SN_NVME_ASSOC_FAILED) {
         return;
     }
-    if (status && !step->optional) {
+    if (status && !can_do_without(step, cqe)) {
         a->discovery.wanted = a->state == SN_NVME_ASSOC_CONNECT &&
                               sn_nvme_connect_unknown_nqn(cqe);
         sn_nvmetcp_assoc_fail(a, false, "%s failed: %s (status 0x%03x)",
@@ -489,7 +501,8 @@ static const Step steps[SN_NVME_ASSOC_STATES] = {
     [SN_NVME_ASSOC_IDENTIFY_NS] = { "Identify Namespace", identify_ns,
                                     got_ns },
     [SN_NVME_ASSOC_IDENTIFY_DESCS] = { "identifying the namespace",
-                                       identify_descs, got_descs, true },
+                                       identify_descs, got_descs, true,
+                                       .insist = true },
     [SN_NVME_ASSOC_ANA] = { "reading the ANA log", read_ana, got_ana, true,
                             has_ana },
     [SN_NVME_ASSOC_RETRY_DELAYS] = { "asking for retry delays", set_behavior,

@@ -102,6 +102,15 @@ static void descs_read(void *opaque, const SnNvmeCqe *cqe)
     if (!is_ready(a)) {
         return;
     }
+    if (sn_nvme_status(cqe) && !sn_nvme_status_not_offered(cqe)) {
+        /* As when connecting, which will try until it knows. */
+        sn_nvmetcp_assoc_fail(a, false, "identifying namespace %u of the "
+                              "target again failed: %s (status 0x%03x)",
+                              a->options->nsid,
+                              sn_nvme_status_text(sn_nvme_status(cqe)),
+                              sn_nvme_status(cqe));
+        return;
+    }
     if (sn_nvme_status(cqe)) {
         /* As when connecting: they are not needed. */
         memcpy(a->new_info.nguid, a->info.nguid, sizeof(a->info.nguid));

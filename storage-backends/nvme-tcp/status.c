@@ -99,6 +99,20 @@ SnNvmeRetry sn_nvme_status_retry_as_is(const SnNvmeCqe *cqe, bool once)
     return retry == SN_NVME_RETRY_SOME ? SN_NVME_RETRY_NEVER : retry;
 }
 
+bool sn_nvme_status_not_offered(const SnNvmeCqe *cqe)
+{
+    switch (sn_nvme_status(cqe)) {
+    case 0:
+    case GENERIC(NVME_SC_INVALID_NS):   /* the namespace is not there */
+        return false;
+    case GENERIC(NVME_SC_INVALID_OPCODE):
+    case GENERIC(NVME_SC_INVALID_FIELD):
+        return true;
+    default:
+        return sn_nvme_dnr(cqe);
+    }
+}
+
 const char *sn_nvme_status_text(unsigned status)
 {
     const StatusMeaning *m = find(status);

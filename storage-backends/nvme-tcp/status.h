@@ -27,6 +27,12 @@ SnNvmeRetry sn_nvme_status_retry(const SnNvmeCqe *cqe);
  */
 SnNvmeRetry sn_nvme_status_retry_as_is(const SnNvmeCqe *cqe, bool once);
 
+/*
+ * Whether the controller does not have what was asked for. Otherwise it may
+ * only not be able to tell now.
+ */
+bool sn_nvme_status_not_offered(const SnNvmeCqe *cqe);
+
 /* Whether a Connect was refused for the name of the subsystem. */
 bool sn_nvme_connect_unknown_nqn(const SnNvmeCqe *cqe);
 

@@ -129,7 +129,7 @@ static void do_identify(Command *cmd)
         put(id + 68, 15, 2);
         put(id + 72, 31, 2);
         id[99] = d->nsattr;
-        memset(id + 104, 0xab, 16);
+        memset(id + 104, d->nguid_byte, 16);
         put(id + 128, d->metadata | d->block_shift << 16, 4);
         break;
     case 6:
@@ -144,6 +144,11 @@ static void do_identify(Command *cmd)
         break;
     default:
         g_assert_cmpuint(cmd->sqe[40], ==, 3);
+        if (d->descs_failures) {
+            d->descs_failures--;
+            nvme_double_respond(cmd, 0, d->descs_status);
+            return;
+        }
         id[0] = 3;
         id[1] = 16;
         memset(id + 4, d->nsid_byte, 16);

@@ -48,6 +48,7 @@ typedef struct NvmeDouble {
     uint8_t pi_type;
     uint8_t csi;                /* command set of the namespace */
     uint8_t nsid_byte;          /* of every byte of the UUID */
+    uint8_t nguid_byte;
     bool removed;               /* the namespace */
     uint8_t changed_nsid;       /* in the list of changed namespaces */
     bool limits;                /* reports WZSL 2, DMRSL 1000, DMSL 800 */
@@ -79,6 +80,8 @@ typedef struct NvmeDouble {
     bool skip_data;             /* a write succeeds without its data */
     uint16_t io_status;         /* for the next io_failures I/O commands */
     unsigned io_failures;
+    uint16_t descs_status;      /* for so many of the requests for the */
+    unsigned descs_failures;    /* namespace's descriptors */
     bool short_read;            /* the last block of a read is not sent */
     bool long_read;             /* one block too many is sent, once */
     bool hold_admin;            /* what the host passes on waits as well */
