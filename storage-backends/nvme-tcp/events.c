@@ -112,9 +112,7 @@ static void descs_read(void *opaque, const SnNvmeCqe *cqe)
         return;
     }
     if (sn_nvme_status(cqe)) {
-        /* As when connecting: they are not needed. */
-        memcpy(a->new_info.nguid, a->info.nguid, sizeof(a->info.nguid));
-        memcpy(a->new_info.eui64, a->info.eui64, sizeof(a->info.eui64));
+        /* Not needed. Of the identifiers, this one is nowhere else. */
         memcpy(a->new_info.uuid, a->info.uuid, sizeof(a->info.uuid));
     } else if (!sn_nvmetcp_take_descs(a, &a->new_info)) {
         return;

@@ -193,12 +193,12 @@ static void test_not_removed(void)
 }
 
 /* Another namespace with the same number must not get what is waiting. */
-static void test_replaced(void)
+static void run_replaced(World *w, uint8_t *identifier)
 {
-    World *w = ready_world();
+    uint8_t before = *identifier;
     Req r = { 0 };
 
-    w->d->nsid_byte = 0xce;
+    *identifier = 0xce;
     nvme_double_event(w->d);
     world_settle(w);
     g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_LOST);
@@ -207,13 +207,29 @@ static void test_replaced(void)
     test_loop_advance(w->loop, 5 * SN_NS_PER_S);
     assert_error(w, "another disk answers under this URL");
     g_assert_cmpuint(w->d->disk[0], ==, 0);
-    w->d->nsid_byte = 0xcd;
+    *identifier = before;
     g_assert_true(world_wait_state(w, SN_VOLUME_READY, 5));
     world_settle(w);
     g_assert_false(r.busy);
     g_assert_cmpuint(w->d->disk[0], ==, 9);
     req_clear(&r);
     world_free(w);
+}
+
+static void test_replaced(void)
+{
+    World *w = ready_world();
+
+    run_replaced(w, &w->d->nsid_byte);
+    w = ready_world();
+    run_replaced(w, &w->d->nguid_byte);
+    /* Without descriptors. */
+    w = world_new(1);
+    w->d->descs_status = 0x4002;
+    w->d->descs_failures = UINT32_MAX;
+    world_open_ready(w, "");
+    world_settle(w);
+    run_replaced(w, &w->d->nguid_byte);
 }
 
 /*
