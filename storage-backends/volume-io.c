@@ -185,6 +185,7 @@ bool sn_volume_send(SnVolume *vol, SnIo *io)
     bool taken;
 
     io->sent = now;
+    io->refused = false;
     vol->in_backend++;
     taken = vol->ops->submit(vol->be, io);
     vol->in_backend--;
@@ -329,7 +330,7 @@ void sn_volume_requeue(SnVolume *vol)
             sn_split_forget(vol, io);
         }
         io->nvme_status = 0;
-        if (sn_io_is_once(io)) {
+        if (sn_io_is_once(io) && !io->refused) {
             sn_volume_finish(vol, io, -ECONNRESET);
         } else if (sn_volume_give_up_on(vol, io)) {
             sn_volume_finish(vol, io, -ETIMEDOUT);
@@ -444,6 +445,22 @@ void sn_backend_done(SnIo *io, int ret)
         sn_volume_finish(vol, io, ret);
     }
     sn_volume_wake(vol);
+}
+
+void sn_backend_refused(SnIo *io, int64_t until)
+{
+    SnVolume *vol = io->vol;
+
+    g_assert(io->state == SN_IO_IN_FLIGHT);
+    vol->answered_until = MAX(vol->answered_until, io->sent);
+    io->sent = until;
+    io->refused = true;
+}
+
+void sn_backend_sent_again(SnIo *io)
+{
+    io->sent = sn_loop_now(io->vol->loop);
+    io->refused = false;
 }
 
 void sn_backend_batch_begin(SnVolume *vol)

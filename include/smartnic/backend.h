@@ -137,6 +137,16 @@ void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info);
 void sn_backend_done(SnIo *io, int ret);
 
 /*
+ * The far side has refused request @io for the time being: it was not carried
+ * out, and the backend, which keeps it in flight, sends it again at @until (ns
+ * of the loop's clock) and says so then. In between it does not wait for an
+ * answer: io-timeout begins anew, and what must not be sent twice survives a
+ * loss.
+ */
+void sn_backend_refused(SnIo *io, int64_t until);
+void sn_backend_sent_again(SnIo *io);
+
+/*
  * Around the handling of one burst of answers, so that the function gets one
  * batch_done() for it. Completions run at the end, in sn_backend_batch_end(),
  * which may call back into the backend (all but create and start) and even

@@ -31,7 +31,7 @@
  * volume.h, stream.h, loop.h or here. A module and a plugin that do not have
  * the same number do not go together; the plugin says so and refuses it.
  */
-#define SN_MODULE_ABI 2
+#define SN_MODULE_ABI 3
 
 /* What the plugin does for a module. It lives as long as the process. */
 typedef struct SnModuleServices {
@@ -42,6 +42,8 @@ typedef struct SnModuleServices {
     void (*lost)(SnVolume *vol, bool permanent, const char *message);
     void (*info_changed)(SnVolume *vol, const SnVolumeInfo *info);
     void (*done)(SnIo *io, int ret);
+    void (*refused)(SnIo *io, int64_t until);
+    void (*sent_again)(SnIo *io);
     void (*batch_begin)(SnVolume *vol);
     void (*batch_end)(SnVolume *vol);
 

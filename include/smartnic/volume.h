@@ -50,8 +50,9 @@ enum {
     SN_IO_UNMAP = 1 << 1,       /* write zeroes may deallocate */
     /*
      * SN_IO_NVME: not to be sent twice. If the path is lost while it is in
-     * flight, nobody knows whether it was carried out: it ends with
-     * -ECONNRESET, and is not sent again after reconnecting.
+     * flight, nobody knows whether it was carried out, unless the far side had
+     * just refused it for now: it ends with -ECONNRESET, and is not sent again
+     * after reconnecting.
      */
     SN_IO_ONCE  = 1 << 2,
 };
@@ -112,6 +113,7 @@ struct SnIo {
     unsigned state;
     unsigned parts;             /* of a split request: parts not completed */
     int ret;
+    bool refused;               /* and not sent again; see backend.h */
     unsigned timeouts;          /* connections that left it unanswered */
     int64_t submitted;          /* when, ns */
     int64_t sent;               /* to the backend, the last time, ns */

@@ -48,6 +48,16 @@ void sn_backend_done(SnIo *io, int ret)
     services->done(io, ret);
 }
 
+void sn_backend_refused(SnIo *io, int64_t until)
+{
+    services->refused(io, until);
+}
+
+void sn_backend_sent_again(SnIo *io)
+{
+    services->sent_again(io);
+}
+
 void sn_backend_batch_begin(SnVolume *vol)
 {
     services->batch_begin(vol);

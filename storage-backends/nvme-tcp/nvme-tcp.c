@@ -67,6 +67,7 @@ static void retry_later(SnBackend *be, SnIo *io, int64_t delay)
     nio->due = sn_loop_now(be->loop) + delay;
     nio->link = (GList){ .data = io };
     g_queue_push_tail_link(&be->retries, &nio->link);
+    sn_backend_refused(io, nio->due);
     arm_retry(be);
 }
 
@@ -89,6 +90,7 @@ static void retry(void *opaque)
         }
         /* Not before: the link is in the request's scratch space. */
         g_queue_unlink(&be->retries, link);
+        sn_backend_sent_again(link->data);
     }
     arm_retry(be);
     sn_nvmetcp_assoc_push(be->assoc);

@@ -360,6 +360,26 @@ void sb_done(SbVolume *v, unsigned index, int ret)
     sn_backend_done(io, ret);
 }
 
+void sb_refuse(SbVolume *v, unsigned index, int64_t ns)
+{
+    SnIo *io = v->be->ios[index];
+
+    if (io->op == SN_IO_NVME) {
+        io->nvme->cqe.status = 0;
+    }
+    sn_backend_refused(io, sn_loop_now(v->loop) + ns);
+}
+
+void sb_send_again(SbVolume *v, unsigned index)
+{
+    SnIo *io = v->be->ios[index];
+
+    if (io->op == SN_IO_NVME) {
+        io->nvme->cqe.status = 0xffff;
+    }
+    sn_backend_sent_again(io);
+}
+
 void sb_done_all(SbVolume *v, int ret)
 {
     sn_backend_batch_begin(v->vol);

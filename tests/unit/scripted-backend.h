@@ -64,6 +64,9 @@ void sb_ready(SbVolume *v);
 void sb_lost(SbVolume *v, bool permanent);
 /* Answers the request at @index outside of a batch. */
 void sb_done(SbVolume *v, unsigned index, int ret);
+/* Refuses it for now, to be sent again after @ns; sends it again. */
+void sb_refuse(SbVolume *v, unsigned index, int64_t ns);
+void sb_send_again(SbVolume *v, unsigned index);
 /* Answers all of them in one batch. */
 void sb_done_all(SbVolume *v, int ret);
 /* Carries out @io on the disk. */

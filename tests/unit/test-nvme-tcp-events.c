@@ -418,6 +418,45 @@ static void test_retry_delay(void)
     world_free(w);
 }
 
+/* Longer than io-timeout: nobody else is disturbed by it. */
+static void test_long_delay(void)
+{
+    World *w = world_new(1);
+    Req r = { 0 };
+    int64_t start;
+
+    w->d->crdt = 150;
+    world_open_ready(w, "io-timeout=2");
+    start = sn_loop_now(w->loop);
+    w->d->io_status = 0x1021;
+    w->d->io_failures = 1;
+    req_submit(w, &r, SN_IO_READ, 0, 0, 512, NULL, w->d->rand);
+    sn_volume_kick(w->vol);
+    for (unsigned i = 0; i < 15; i++) {
+        world_settle(w);
+        g_assert_true(r.busy);
+        g_assert_cmpint(req_run(w, SN_IO_READ, 0, 512, 512, NULL), ==, 0);
+        test_loop_advance(w->loop, SN_NS_PER_S);
+    }
+    g_assert_cmpint(sn_loop_now(w->loop) - start, ==, 15 * SN_NS_PER_S);
+    g_assert_false(r.busy);
+    g_assert_cmpint(r.ret, ==, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+
+    /* From when it is sent again, an answer is due as to any other. */
+    w->d->io_failures = 1;
+    req_submit(w, &r, SN_IO_READ, 0, 0, 512, NULL, w->d->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+    w->d->hold = true;
+    test_loop_advance(w->loop, 17 * SN_NS_PER_S - 1);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    test_loop_advance(w->loop, 1);
+    assert_error(w, "no answer to a read within 2 s");
+    req_cancel(&r);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -436,5 +475,6 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/events/ana-unknown", test_ana_unknown);
     g_test_add_func("/nvme-tcp/events/path-statuses", test_path_statuses);
     g_test_add_func("/nvme-tcp/events/retry-delay", test_retry_delay);
+    g_test_add_func("/nvme-tcp/events/long-delay", test_long_delay);
     return g_test_run();
 }

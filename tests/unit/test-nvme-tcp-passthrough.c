@@ -359,6 +359,39 @@ static void test_loss(void)
     world_free(w);
 }
 
+/* Refused for the path until that is given up: it waits for another one. */
+static void test_refused_until_loss(void)
+{
+    World *w = world_new(1);
+    Passed p = { 0 };
+
+    world_open_ready(w, "io-timeout=3");
+    w->d->io_status = 0x0303;
+    w->d->io_failures = UINT32_MAX;
+    pass_quick(w, &p, ACQUIRE, SN_IO_ONCE);
+    test_loop_advance(w->loop, 9 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 2));
+    world_settle(w);
+    g_assert_true(p.req.busy);
+    w->d->io_failures = 0;
+    pass_wait(w, &p);
+    assert_result(&p, 0, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+
+    /* Sent again, it may have been carried out. */
+    w->d->io_failures = 1;
+    pass_quick(w, &p, ACQUIRE, SN_IO_ONCE);
+    w->d->hold = true;
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    g_assert_cmpuint(nvme_double_pending(w->d), ==, 1);
+    memory_net_end_all(w->d->net, 0);
+    world_settle(w);
+    assert_result(&p, -ECONNRESET, 0);
+    req_clear(&p.req);
+    world_free(w);
+}
+
 /* The same when it is the answer that does not come. */
 static void test_no_answer(void)
 {
@@ -689,6 +722,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/passthrough/status-of-others",
                     test_status_of_others);
     g_test_add_func("/nvme-tcp/passthrough/loss", test_loss);
+    g_test_add_func("/nvme-tcp/passthrough/refused-until-loss",
+                    test_refused_until_loss);
     g_test_add_func("/nvme-tcp/passthrough/no-answer", test_no_answer);
     g_test_add_func("/nvme-tcp/passthrough/fence", test_fence);
     g_test_add_func("/nvme-tcp/passthrough/cancel", test_cancel);

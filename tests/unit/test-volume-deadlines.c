@@ -418,6 +418,51 @@ static void test_io_timeout_split(void)
     sb_close(v);
 }
 
+/* One that is told to wait is no reason to give up the path of the others. */
+static void test_io_timeout_refused(void)
+{
+    SbVolume *v = open_ready("io-timeout=1");
+    TestIo *a = tio_write_new(v, 'a', 1);
+    TestIo *b;
+
+    v->info.max_transfer = SB_BLOCK;
+    sb_flap(v);
+    b = tio_submit_new(v, 'b', SN_IO_WRITE, 2, 2);
+    sb_kick(v);
+    g_string_truncate(v->states, 0);
+    sb_expect_in_flight(v, " 1+1 2+1 3+1");
+    sb_refuse(v, 0, 10 * S);
+    sb_refuse(v, 2, 10 * S);
+    sb_done(v, 1, 0);
+    test_loop_advance(v->loop, 10 * S);
+    g_assert_cmpstr(v->states->str, ==, "");
+    sb_send_again(v, 0);
+    sb_send_again(v, 1);
+    test_loop_advance(v->loop, S - 1);
+    sb_done(v, 1, 0);
+    sb_run(v);
+    sb_expect_completed("b");
+    tio_expect(b, 0);
+    g_assert_cmpstr(v->states->str, ==, "");
+    test_loop_advance(v->loop, 1);
+    g_assert_cmpstr(v->states->str, ==, "L");
+    tio_cancel_free(a);
+
+    /* Nor if it is not sent again when it should be. */
+    test_loop_advance(v->loop, 0);
+    sb_ready(v);
+    g_string_truncate(v->states, 0);
+    a = tio_write_new(v, 'a', 1);
+    sb_kick(v);
+    sb_refuse(v, 0, 2 * S);
+    test_loop_advance(v->loop, 3 * S - 1);
+    g_assert_cmpstr(v->states->str, ==, "");
+    test_loop_advance(v->loop, 1);
+    g_assert_cmpstr(v->states->str, ==, "L");
+    tio_cancel_free(a);
+    sb_close(v);
+}
+
 /* A backend that has room for nothing is as dead as one that is silent. */
 static void test_no_room(void)
 {
@@ -639,6 +684,8 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-deadlines/io-timeout-off", test_io_timeout_off);
     g_test_add_func("/volume-deadlines/io-timeout-split",
                     test_io_timeout_split);
+    g_test_add_func("/volume-deadlines/io-timeout-refused",
+                    test_io_timeout_refused);
     g_test_add_func("/volume-deadlines/no-room", test_no_room);
     g_test_add_func("/volume-deadlines/no-room-again", test_no_room_again);
     g_test_add_func("/volume-deadlines/little-room", test_little_room);

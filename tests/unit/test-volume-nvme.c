@@ -345,6 +345,34 @@ static void test_cancel(void)
     sb_close(v);
 }
 
+/* One that was refused for now has not been carried out. */
+static void test_refused_for_now(void)
+{
+    SbVolume *v = open_ready("");
+    TestIo *a = submit_command(v, 'a', ACQUIRE, SN_IO_ONCE);
+
+    sb_kick(v);
+    sb_refuse(v, 0, S);
+    sb_flap(v);
+    sb_expect_in_flight(v, " 11");
+    sb_refuse(v, 0, S);
+    sb_flap(v);
+    sb_expect_completed("");
+    sb_expect_in_flight(v, " 11");
+    /* From when it is sent again nobody knows, whoever has sent it. */
+    sb_flap(v);
+    sb_expect_completed("a");
+    expect(a, -ECONNRESET, 0);
+    a = submit_command(v, 'a', ACQUIRE, SN_IO_ONCE);
+    sb_kick(v);
+    sb_refuse(v, 0, S);
+    sb_send_again(v, 0);
+    sb_flap(v);
+    sb_expect_completed("a");
+    expect(a, -ECONNRESET, 0);
+    sb_close(v);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -359,5 +387,6 @@ int main(int argc, char **argv)
     g_test_add_func("/volume/nvme/fast-io-fail", test_fast_io_fail);
     g_test_add_func("/volume/nvme/io-timeout", test_io_timeout);
     g_test_add_func("/volume/nvme/cancel", test_cancel);
+    g_test_add_func("/volume/nvme/refused-for-now", test_refused_for_now);
     return g_test_run();
 }
