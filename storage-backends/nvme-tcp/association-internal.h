@@ -16,6 +16,8 @@
 
 #define SN_NVMETCP_MAX_QUEUES 16
 #define SN_NVMETCP_ADMIN_SIZE 32
+/* Our own commands on the admin queue always find room. */
+#define SN_NVMETCP_ADMIN_FOR_OTHERS (SN_NVMETCP_ADMIN_SIZE / 2)
 
 /*
  * The steps of bringing up, in order. In each one command of a->data is in
@@ -108,7 +110,7 @@ struct SnNvmeAssoc {
     SnNvmeDiscovery discovery;
 
     /* Bringing up, and reading the namespace again (bring-up.c, watch.c). */
-    SnTimer *step_timer;        /* the limit of the step */
+    SnTimer *step_timer;        /* the limit of the step, or of reading */
     SnTimer *poll_timer;        /* see poll_again() in watch.c */
     struct iovec data_iov;
     uint8_t data[NVME_IDENTIFY_DATA_SIZE] __attribute__((aligned(8)));
@@ -122,7 +124,7 @@ struct SnNvmeAssoc {
     SnTimer *keep_alive_timer;
     int64_t keep_alive_sent;    /* SnLoop's clock, ns; 0: none in flight */
     int64_t keep_alive_heard;   /* when one was answered; first: CC.EN */
-    bool abort_in_flight;
+    int64_t abort_sent;         /* SnLoop's clock, ns; 0: none in flight */
 
     /* fence.c: no I/O before; SnLoop's clock, ns. Outlives a stop. */
     int64_t fence;
@@ -145,6 +147,8 @@ struct SnNvmeAssoc {
 /* association.c */
 
 void sn_nvmetcp_assoc_set_state(SnNvmeAssoc *a, SnNvmeAssocState state);
+/* From now on, what the state is about has its time to be over. */
+void sn_nvmetcp_assoc_limit_step(SnNvmeAssoc *a);
 /* One admin command of our own; there is always room for these few. */
 void sn_nvmetcp_assoc_admin(SnNvmeAssoc *a, const SnNvmeSqe *sqe,
                             SnNvmeDir dir, uint32_t len, SnNvmeDone *done);

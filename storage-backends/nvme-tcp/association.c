@@ -11,14 +11,17 @@
 #include "association-internal.h"
 
 #define STEP_LIMIT (10 * SN_NS_PER_S)
+/*
+ * I/O goes on meanwhile, and a target that is busy with that may be slow with
+ * the rest: as patient as Linux with admin commands.
+ */
+#define READ_LIMIT (60 * SN_NS_PER_S)
 /* What a target offers is good to know, but not worth waiting for. */
 #define DISCOVERY_LIMIT (3 * SN_NS_PER_S)
 #define RETRY_DELAY (100 * SN_NS_PER_MS)
 #define CRDT_UNIT (100 * SN_NS_PER_MS)
 #define PATH_PATIENCE (10 * SN_NS_PER_S)
 #define CAP_TO_UNIT (500 * SN_NS_PER_MS)
-/* Our own commands on the admin queue always find room. */
-#define ADMIN_FOR_OTHERS (SN_NVMETCP_ADMIN_SIZE / 2)
 
 SN_TRACE_EVENT(nvmetcp_assoc_step);
 SN_TRACE_EVENT(nvmetcp_assoc_ready);
@@ -34,7 +37,12 @@ static int64_t step_limit(const SnNvmeAssoc *a)
     if (a->state == SN_NVME_ASSOC_WAIT_READY) {
         return MAX(STEP_LIMIT, NVME_CAP_TO(a->ctrl.cap) * CAP_TO_UNIT);
     }
-    return STEP_LIMIT;
+    return a->state == SN_NVME_ASSOC_READY ? READ_LIMIT : STEP_LIMIT;
+}
+
+void sn_nvmetcp_assoc_limit_step(SnNvmeAssoc *a)
+{
+    sn_timer_arm_in(a->config.loop, a->step_timer, step_limit(a));
 }
 
 /* The one place where the state changes; each step has its own time limit. */
@@ -61,7 +69,7 @@ void sn_nvmetcp_assoc_set_state(SnNvmeAssoc *a, SnNvmeAssocState state)
              sn_nvmetcp_bring_up_name(a));
     /* The fence has a limit of its own. */
     if (state != SN_NVME_ASSOC_FENCE) {
-        sn_timer_arm_in(a->config.loop, a->step_timer, step_limit(a));
+        sn_nvmetcp_assoc_limit_step(a);
     }
     sn_nvmetcp_bring_up_step(a);
 }
@@ -308,7 +316,7 @@ SnNvmeCmd *sn_nvmetcp_assoc_send_admin(SnNvmeAssoc *a,
                                        SnNvmeQueue **q)
 {
     if (a->state != SN_NVME_ASSOC_READY ||
-        sn_nvmetcp_queue_used(a->admin) >= ADMIN_FOR_OTHERS) {
+        sn_nvmetcp_queue_used(a->admin) >= SN_NVMETCP_ADMIN_FOR_OTHERS) {
         return NULL;
     }
     *q = a->admin;

@@ -514,4 +514,5 @@ static const Step steps[SN_NVME_ASSOC_STATES] = {
     [SN_NVME_ASSOC_IO_QUEUES] = { "connecting I/O queues", open_io },
     [SN_NVME_ASSOC_FENCE] = { "waiting for writes of the lost connection",
                               sn_nvmetcp_fence_begin },
+    [SN_NVME_ASSOC_READY] = { "reading what has changed" },
 };

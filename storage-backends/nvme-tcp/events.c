@@ -58,6 +58,7 @@ static void request_event(SnNvmeAssoc *a)
 static void read_over(SnNvmeAssoc *a)
 {
     a->reading = false;
+    sn_timer_disarm(a->config.loop, a->step_timer);
     if (a->event_taken) {
         a->event_taken = false;
         request_event(a);
@@ -224,6 +225,7 @@ static void work(SnNvmeAssoc *a)
         return;
     }
     a->reading = true;
+    sn_nvmetcp_assoc_limit_step(a);
     if (!a->event_waits) {
         read_namespace(a);
         return;

@@ -9,6 +9,8 @@
 
 #include "status.h"
 
+#define ABORT_LIMIT (60 * SN_NS_PER_S)
+
 SN_TRACE_EVENT(nvmetcp_keep_alive_send);
 SN_TRACE_EVENT(nvmetcp_keep_alive_done);
 SN_TRACE_EVENT(nvmetcp_abort_send);
@@ -105,27 +107,38 @@ void sn_nvmetcp_watch_stop(SnNvmeAssoc *a)
     sn_timer_disarm(a->config.loop, a->poll_timer);
     sn_timer_disarm(a->config.loop, a->keep_alive_timer);
     a->keep_alive_sent = 0;
-    a->abort_in_flight = false;
+    a->abort_sent = 0;
 }
 
 static void abort_done(void *opaque, const SnNvmeCqe *cqe)
 {
-    ((SnNvmeAssoc *)opaque)->abort_in_flight = false;
+    ((SnNvmeAssoc *)opaque)->abort_sent = 0;
+}
+
+/*
+ * One at a time: every controller takes that many (ACL). Not for ever, though,
+ * should one get lost; and these do not fill the queue.
+ */
+static bool may_abort(const SnNvmeAssoc *a, int64_t now)
+{
+    return !a->abort_sent ||
+           (now - a->abort_sent >= ABORT_LIMIT &&
+            sn_nvmetcp_queue_used(a->admin) < SN_NVMETCP_ADMIN_FOR_OTHERS);
 }
 
 void sn_nvmetcp_assoc_abort(SnNvmeAssoc *a, SnNvmeQueue *q, uint16_t cid)
 {
+    int64_t now = sn_loop_now(a->config.loop);
     SnNvmeSqe sqe = {
         .opcode = nvme_admin_abort_cmd,
         .cdw10 = GUINT32_TO_LE((uint32_t)cid << 16 |
                                sn_nvmetcp_queue_id(q)),
     };
 
-    /* One at a time: every controller takes that many (ACL). */
-    if (a->state == SN_NVME_ASSOC_READY && !a->abort_in_flight) {
+    if (a->state == SN_NVME_ASSOC_READY && may_abort(a, now)) {
         sn_trace(nvmetcp_abort_send, "id=%s qid=%u cid=%u", a->config.id,
                  sn_nvmetcp_queue_id(q), cid);
-        a->abort_in_flight = true;
+        a->abort_sent = now;
         sn_nvmetcp_assoc_admin(a, &sqe, SN_NVME_NO_DATA, 0, abort_done);
     }
 }

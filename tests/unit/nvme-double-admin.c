@@ -293,6 +293,10 @@ void nvme_double_admin(Command *cmd)
 
     g_assert_true(!cmd->conn->discovery || cmd->sqe[0] == 0x02 ||
                   cmd->sqe[0] == 0x7f);
+    if (d->lost_admin && d->lost_admin == cmd->sqe[0]) {
+        d->aborts += cmd->sqe[0] == 0x08;
+        return;
+    }
     switch (cmd->sqe[0]) {
     case 0x02:
         do_log(cmd);

@@ -76,6 +76,7 @@ typedef struct NvmeDouble {
     bool hold_whole;            /* those that lack no data do */
     unsigned answers;           /* PDUs that are still sent */
     bool deaf;                  /* Keep Alive is not answered */
+    uint8_t lost_admin;         /* nor are commands with this opcode */
     bool double_r2t;            /* the next R2T is sent twice */
     bool skip_data;             /* a write succeeds without its data */
     uint16_t io_status;         /* for the next io_failures I/O commands */

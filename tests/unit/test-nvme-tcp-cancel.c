@@ -175,6 +175,36 @@ static void test_loss(void)
     }
 }
 
+/* Aborts that are not answered end neither all others nor the connection. */
+static void test_lost_aborts(void)
+{
+    World *w = world_new(1);
+    Req r = { 0 };
+
+    world_open_ready(w, "");
+    w->d->lost_admin = 0x08;
+    for (unsigned minutes = 0; minutes < 30; minutes++) {
+        unsigned aborts = w->d->aborts;
+
+        for (unsigned i = 0; i < 2; i++) {
+            w->d->hold = true;
+            write_submit(w, &r, 0, 512, 1);
+            world_settle(w);
+            req_cancel(&r);
+            nvme_double_release(w->d);
+            world_settle(w);
+        }
+        /* One of the two, and not more than find room. */
+        g_assert_cmpuint(w->d->aborts, ==, aborts + (minutes < 15));
+        test_loop_advance(w->loop, 60 * SN_NS_PER_S);
+    }
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    memory_net_end_all(w->d->net, 0);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 5));
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -184,5 +214,6 @@ int main(int argc, char **argv)
                     test_newer_data_stays);
     g_test_add_func("/nvme-tcp/cancel/too-many", test_too_many);
     g_test_add_func("/nvme-tcp/cancel/loss", test_loss);
+    g_test_add_func("/nvme-tcp/cancel/lost-aborts", test_lost_aborts);
     return g_test_run();
 }

@@ -91,6 +91,36 @@ static void test_not_ours(void)
     world_free(w);
 }
 
+/* What is to be read never comes, and everything else does. */
+static void test_lost_answer(void)
+{
+    static const uint8_t lost[] = { 0x02, 0x06 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(lost); i++) {
+        World *w = ready_world();
+
+        w->d->lost_admin = lost[i];
+        w->d->size = WORLD_SIZE / 2;
+        nvme_double_event(w->d);
+        for (unsigned s = 0; s < 60; s++) {
+            g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 512, NULL), ==, 0);
+            g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+            test_loop_advance(w->loop, SN_NS_PER_S);
+        }
+        assert_error(w, "reading what has changed took longer than 60 s");
+        w->d->lost_admin = 0;
+        g_assert_true(world_wait_state(w, SN_VOLUME_READY, 15));
+        g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, WORLD_SIZE / 2);
+        /* With what was read in time, the limit is over. */
+        world_settle(w);
+        nvme_double_event(w->d);
+        world_settle(w);
+        test_loop_advance(w->loop, 100 * SN_NS_PER_S);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+        world_free(w);
+    }
+}
+
 /* Shrunk under requests: they fail, those that wait as well. */
 static void test_shrink(void)
 {
@@ -463,6 +493,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme-tcp/events/other", test_other_events);
     g_test_add_func("/nvme-tcp/events/rearm", test_rearm);
     g_test_add_func("/nvme-tcp/events/not-ours", test_not_ours);
+    g_test_add_func("/nvme-tcp/events/lost-answer", test_lost_answer);
     g_test_add_func("/nvme-tcp/events/shrink", test_shrink);
     g_test_add_func("/nvme-tcp/events/resize-during-loss",
                     test_resize_during_loss);
