@@ -40,6 +40,8 @@ static const StatusMeaning meanings[] = {
     { GENERIC(NVME_SC_NS_NOT_READY), "namespace not ready" },
     { GENERIC(NVME_SC_RESERVATION_CONFLICT), "reservation conflict",
       -EBADE, true },
+    { GENERIC(NVME_SC_CMD_ABORTED_PREMEPT), "aborted by another host's "
+      "Preempt and Abort", -EBADE, true },
     { SPECIFIC(NVME_SC_READ_ONLY), "write to a read-only range", -EROFS,
       true },
     { SPECIFIC(NVME_SC_AUTH_REQUIRED), "authentication required" },

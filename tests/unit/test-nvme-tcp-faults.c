@@ -279,7 +279,7 @@ static void test_statuses(void)
         { 0x0001, -EOPNOTSUPP }, { 0x4006, -EIO }, { 0x0080, -EINVAL },
         { 0x0081, -ENOSPC }, { 0x0020, -EROFS }, { 0x0182, -EROFS },
         { 0x4280, -EIO }, { 0x4281, -EIO }, { 0x0285, -EILSEQ },
-        { 0x4082, -EIO }, { 0x4302, -EIO },
+        { 0x4082, -EIO }, { 0x4302, -EIO }, { 0x001b, -EBADE },
     };
     World *w = world_new(1);
 

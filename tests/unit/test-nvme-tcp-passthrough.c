@@ -218,6 +218,7 @@ static void test_refusals(void)
         { 0x0007, -EIO }, { 0x0082, -EIO }, { 0x0006, -EIO },
         { 0x4080, -EINVAL }, { 0x0018, -EIO }, { 0x4302, -EIO },
         { 0x07ff, -EIO }, { 0x400b, -EIO }, { 0x4001, -EOPNOTSUPP },
+        { 0x001b, -EBADE },
     };
     World *w = world_new(1);
     Passed p = { 0 };
@@ -284,6 +285,7 @@ static void test_status_of_others(void)
     } cases[] = {
         { 0x4083, -EBADE, 1 }, { 0x0083, -EBADE, 1 }, { 0x4281, -EIO, 1 },
         { 0x0281, -EIO, 6 }, { 0x4120, -EIO, 1 }, { 0x4081, -ENOSPC, 1 },
+        { 0x001b, -EBADE, 1 },
     };
     World *w = world_new(1);
     Passed p = { 0 };
