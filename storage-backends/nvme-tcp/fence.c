@@ -19,6 +19,7 @@ SN_TRACE_EVENT(nvmetcp_fence_wait);
 
 /* The ends of a target's connections arrive one after the other. */
 #define GRACE (100 * SN_NS_PER_MS)
+#define KAS_UNIT (100 * SN_NS_PER_MS)
 
 static bool writes_pending(const SnNvmeAssoc *a)
 {
@@ -41,10 +42,19 @@ static bool ended_by_target(const SnNvmeAssoc *a, bool all)
     return sn_nvmetcp_queue_ended_by_peer(a->admin);
 }
 
+/* What the target has made of our keep alive timeout; it rounds up. */
+static int64_t keep_alive_timeout(const SnNvmeAssoc *a)
+{
+    int64_t asked = a->options->keep_alive * SN_NS_PER_S;
+    int64_t unit = a->ctrl.kas * KAS_UNIT;
+
+    return unit ? (asked + unit - 1) / unit * unit : 0;
+}
+
 /* When the target learns of the loss at the latest; SnLoop's clock, ns. */
 static int64_t noticed(const SnNvmeAssoc *a, int64_t now)
 {
-    int64_t timeout = a->ctrl.kas ? a->options->keep_alive * SN_NS_PER_S : 0;
+    int64_t timeout = keep_alive_timeout(a);
 
     if (ended_by_target(a, true)) {
         return now;

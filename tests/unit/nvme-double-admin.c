@@ -106,7 +106,7 @@ static void do_identify(Command *cmd)
         put(id + 92, 1 << 8 | 1 << 11, 4);
         put(id + 96, d->tbkas ? 1 << 6 : 0, 4);
         put(id + 130, d->crdt, 2);
-        put(id + 320, 1, 2);
+        put(id + 320, d->kas, 2);
         id[342] = d->ana_state ? 20 : 0;
         put(id + 386, d->cqt, 2);
         put(id + 514, 64, 2);

@@ -443,6 +443,7 @@ NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed)
     d->cap_to = 20;
     d->nsid_byte = 0xcd;
     d->nguid_byte = 0xab;
+    d->kas = 1;
     d->ana_groups = 1;
     d->vwc = 1;
     d->size = size;

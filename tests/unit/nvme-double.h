@@ -53,6 +53,7 @@ typedef struct NvmeDouble {
     uint8_t changed_nsid;       /* in the list of changed namespaces */
     bool limits;                /* reports WZSL 2, DMRSL 1000, DMSL 800 */
     uint16_t cqt;               /* ms */
+    uint16_t kas;               /* 100 ms */
     uint16_t crdt;              /* CRDT2, 100 ms */
     bool tbkas;
     uint8_t ana_state;          /* 0: no ANA */

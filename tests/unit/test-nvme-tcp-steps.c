@@ -190,6 +190,7 @@ typedef struct FenceCase {
     enum { ALL_CLOSED, IO_CLOSED, TIMED_OUT } how;
     uint16_t cqt;
     unsigned least, most;       /* ms from the loss until READY */
+    uint16_t kas;               /* 100 ms; 0: finer than matters */
 } FenceCase;
 
 /* The keep alive timeout is 4 s, the loss is 9 s after connecting. */
@@ -203,6 +204,9 @@ static const FenceCase fence_cases[] = {
     { SN_IO_WRITE, false, false, IO_CLOSED, 700, 3600, 3800 },
     { SN_IO_WRITE, false, false, TIMED_OUT, 700, 3600, 3800 },
     { SN_IO_WRITE, false, true, TIMED_OUT, 700, 8600, 8800 },
+    /* The timeout is rounded up to 10 s, or to 4.2 s. */
+    { SN_IO_WRITE, false, false, TIMED_OUT, 700, 9600, 9800, 100 },
+    { SN_IO_WRITE, false, true, TIMED_OUT, 700, 9000, 9200, 6 },
     /* Nothing to fence, or no promise of an end. */
     { SN_IO_READ, false, false, TIMED_OUT, 700, 0, 100 },
     { SN_IO_FLUSH, false, false, TIMED_OUT, 700, 0, 100 },
@@ -218,6 +222,7 @@ static void run_fence(const FenceCase *c)
     unsigned ms;
 
     w->d->cqt = c->cqt;
+    w->d->kas = MAX(c->kas, 1);
     w->d->tbkas = c->tbkas;
     world_open_ready(w, "keep-alive-tmo=4");
     test_loop_advance(w->loop, 9 * SN_NS_PER_S);
