@@ -57,7 +57,8 @@ typedef struct SnStreamEvents {
      * The connection is over, also when it never came to be. @err: 0 when the
      * peer closed its side in order, else a negative errno (-ECONNREFUSED,
      * -ECONNRESET, -ETIMEDOUT, -EHOSTUNREACH, -ENETDOWN, -ENOENT when the name
-     * does not resolve). Nothing more comes; the caller still has to call
+     * does not resolve, -ENOBUFS when the peer takes too little of what was
+     * detached). Nothing more comes; the caller still has to call
      * sn_stream_close(). Bytes received before remain readable until then.
      */
     void (*closed)(void *opaque, int err);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "firmware-world.h"
+#include "fw-stream.h"
 
 #include "lwip/etharp.h"
 #include "lwip/priv/tcp_priv.h"
@@ -104,12 +105,47 @@ static void test_detach(void)
 
             g_assert_true(wr->done != wr->detached);
         }
+        g_assert_cmpuint(((FwStream *)u->s)->copied, ==, 0);
         user_free(u);
         server_free(srv);
         g_ptr_array_unref(writes);
         g_byte_array_unref(sum);
         world_free(w);
     }
+}
+
+/* A peer that reads nothing does not get all memory kept for it. */
+static void test_detach_limit(void)
+{
+    enum { LEN = 1 << 20, LIMIT = 256 };
+    World *w = world_new(2);
+    Server *srv = server_new(&w->server, 4420, SERVE_DEAF);
+    User *u = user_new(&w->client, "192.0.2.2", 4420);
+    g_autofree uint8_t *mem = g_malloc0(LEN);
+    struct iovec iov = { mem, LEN };
+    SnTx tx;
+
+    run_until(w, is_connected, u, SEC);
+    for (unsigned i = 0; i < 2 * LIMIT; i++) {
+        tx = (SnTx){ &iov, 1 };
+        sn_stream_write(u->s, &tx);
+        user_push(u);
+        u->in_call = true;
+        sn_stream_tx_detach(u->s, &tx);
+        u->in_call = false;
+        if (i == LIMIT - 2) {
+            test_loop_advance(w->loop, SEC);
+            g_assert_false(u->closed);
+        }
+    }
+    g_assert_cmpuint(((FwStream *)u->s)->copied, <, (LIMIT + 1) * LEN);
+    g_assert_false(u->closed);
+    test_loop_advance(w->loop, 0);
+    g_assert_true(u->closed);
+    g_assert_cmpint(u->err, ==, -ENOBUFS);
+    user_free(u);
+    server_free(srv);
+    world_free(w);
 }
 
 /* Two writes that follow each other in memory; the first is taken back. */
@@ -695,6 +731,7 @@ int main(int argc, char **argv)
     g_test_add_func("/firmware/echo", test_echo);
     g_test_add_func("/firmware/loss", test_loss);
     g_test_add_func("/firmware/detach", test_detach);
+    g_test_add_func("/firmware/detach-limit", test_detach_limit);
     g_test_add_func("/firmware/detach-adjacent", test_detach_adjacent);
     g_test_add_func("/firmware/close", test_close);
     g_test_add_func("/firmware/close-unresolved", test_close_unresolved);

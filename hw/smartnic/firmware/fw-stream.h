@@ -80,6 +80,7 @@ struct FwStream {
     const uint8_t *tx_last;     /* where the bytes handed last ended */
     uint64_t written, handed, acked;
     uint32_t first_seq;         /* TCP sequence number of position 0 */
+    size_t copied;              /* bytes of memory of writes detached */
     uint8_t nrtx;               /* repetitions that were traced */
 };
 

@@ -9,6 +9,7 @@
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <errno.h>
 #include <string.h>
 
 #include "fw-stream.h"
@@ -28,6 +29,13 @@ enum { AHEAD_MAX = 64 * 1024 };
  * made, so that a short window or a loss makes them short.
  */
 enum { LONG_BYTES = 60000, LONG_IN_WINDOW = 4 };
+
+/*
+ * What a stream keeps of writes that were detached. A peer may answer what it
+ * has not even received, with its window closed, and have its user detach one
+ * write after the other: then it is time to give it up.
+ */
+enum { COPIED_MAX = 256 * 1024 * 1024 };
 
 /* A write that was detached: the record, and behind it the bytes. */
 typedef struct FwCopy {
@@ -222,6 +230,17 @@ static SnTx *tx_pop(FwStream *s)
     return tx;
 }
 
+static size_t copy_size(const SnTx *copy)
+{
+    return sizeof(FwCopy) + copy->len;
+}
+
+static void free_copy(FwStream *s, SnTx *tx)
+{
+    s->copied -= copy_size(tx);
+    g_free(tx->copy);
+}
+
 bool sn_fw_stream_complete(FwStream *s)
 {
     SnFirmware *fw = s->fw;
@@ -231,7 +250,7 @@ bool sn_fw_stream_complete(FwStream *s)
         SnTx *tx = tx_pop(s);
 
         if (tx->copy) {
-            g_free(tx->copy);
+            free_copy(s, tx);
         } else if (tx->done) {
             tx->done(tx);
             if (!fw->current) {
@@ -247,7 +266,9 @@ void sn_fw_stream_drop_writes(FwStream *s)
     while (s->tx_head) {
         SnTx *tx = tx_pop(s);
 
-        g_free(tx->copy);
+        if (tx->copy) {
+            free_copy(s, tx);
+        }
     }
     s->tx_next = NULL;
 }
@@ -369,4 +390,8 @@ void sn_fw_stream_detach(SnStream *base, SnTx *tx)
         }
     }
     replace(s, prev, tx, copy, from - start);
+    s->copied += copy_size(&copy->tx);
+    if (s->copied > COPIED_MAX) {
+        sn_fw_stream_over(s, -ENOBUFS);
+    }
 }
