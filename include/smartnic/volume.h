@@ -181,6 +181,8 @@ typedef struct SnVolumeNvme {
     uint16_t nawun, nawupf, nacwu, nabsn, nabo, nabspf, noiob;
     uint16_t npwg, npwa, npdg, npda, nows;
     uint64_t ncap, nuse;        /* blocks */
+    /* Bytes in one Verify and one Write Uncorrectable; 0: not reported. */
+    uint64_t max_verify, max_write_uncor;
 } SnVolumeNvme;
 
 /* What a volume can do, as its far side reports it. Sizes in bytes. */

@@ -72,7 +72,7 @@ bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
     ctrl->tbkas = GUINT32_FROM_LE(id->ctratt) & NVME_CTRL_CTRATT_TBKAS;
     ctrl->write_cache = id->vwc & NVME_CTRL_VWC_PRESENT;
     ctrl->events = GUINT32_FROM_LE(id->oaes);
-    ctrl->max_zeroes = 0;
+    ctrl->max_zeroes = ctrl->max_verify = ctrl->max_write_uncor = 0;
     ctrl->max_range = 0;
     copy_text(ctrl->serial, id->sn, sizeof(id->sn));
     return true;
@@ -81,6 +81,8 @@ bool sn_nvme_parse_ctrl(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl *id,
 void sn_nvme_parse_limits(SnNvmeCtrl *ctrl, const struct nvme_id_ctrl_nvm *id)
 {
     ctrl->max_zeroes = pages(ctrl, id->wzsl);
+    ctrl->max_verify = pages(ctrl, id->vsl);
+    ctrl->max_write_uncor = pages(ctrl, id->wusl);
     ctrl->max_range = GUINT32_FROM_LE(id->dmrsl);
     /* We send one range, which is thus all that a command may have. */
     if (id->dmsl && (!ctrl->max_range ||
@@ -160,6 +162,8 @@ static void set_nvme(SnVolumeNvme *nvme, const SnNvmeCtrl *ctrl,
         .nows = GUINT16_FROM_LE(id->nows),
         .ncap = GUINT64_FROM_LE(id->ncap),
         .nuse = GUINT64_FROM_LE(id->nuse),
+        .max_verify = ctrl->max_verify,
+        .max_write_uncor = ctrl->max_write_uncor,
     };
 }
 

@@ -27,6 +27,7 @@ typedef struct SnNvmeCtrl {
     char serial[21];
     /* By the NVM command set's own Identify data; 0: not reported. */
     uint64_t max_zeroes;        /* bytes in one Write Zeroes */
+    uint64_t max_verify, max_write_uncor;       /* the same of these */
     uint64_t max_range;         /* blocks in one range of Dataset Mgmt */
 } SnNvmeCtrl;
 

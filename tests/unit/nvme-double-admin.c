@@ -138,7 +138,9 @@ static void do_identify(Command *cmd)
             nvme_double_respond(cmd, 0, 0x4002);
             return;
         }
+        id[0] = 4;
         id[1] = 2;
+        id[2] = 3;
         put(id + 4, 1000, 4);
         put(id + 8, 800, 8);
         break;

@@ -51,7 +51,8 @@ typedef struct NvmeDouble {
     uint8_t nguid_byte;
     bool removed;               /* the namespace */
     uint8_t changed_nsid;       /* in the list of changed namespaces */
-    bool limits;                /* reports WZSL 2, DMRSL 1000, DMSL 800 */
+    /* Reports VSL 4, WZSL 2, WUSL 3, DMRSL 1000, DMSL 800. */
+    bool limits;
     uint16_t cqt;               /* ms */
     uint16_t kas;               /* 100 ms */
     uint16_t crdt;              /* CRDT2, 100 ms */

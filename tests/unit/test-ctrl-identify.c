@@ -156,6 +156,20 @@ static void test_nvm_ctrl(void)
     g_assert_cmpuint(id.dmrsl, ==, 2048);
     g_assert_cmpuint(id.dmsl, ==, 2048 * 255);
     g_assert_cmpuint(id.wzsl, ==, 0);
+
+    wb = world_add_scripted(w, 3);
+    wb->info.nvme.max_verify = 65536;
+    wb_ready(wb);
+    g_assert_cmphex(identify(w, 6, 0, &id), ==, 0);
+    g_assert_cmpuint(id.vsl, ==, 4);
+    g_assert_cmpuint(id.wusl, ==, 0);
+    wb = world_add_scripted(w, 4);
+    wb->info.nvme.max_verify = 8192;
+    wb->info.nvme.max_write_uncor = 1u << 31;
+    wb_ready(wb);
+    g_assert_cmphex(identify(w, 6, 0, &id), ==, 0);
+    g_assert_cmpuint(id.vsl, ==, 1);
+    g_assert_cmpuint(id.wusl, ==, 19);
     world_free(w);
 }
 

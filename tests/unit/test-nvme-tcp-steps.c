@@ -112,6 +112,8 @@ static void test_limits(void)
 
     world_open_ready(w, "");
     g_assert_cmpuint(sn_volume_info(w->vol)->max_discard, ==, 512ull << 31);
+    g_assert_cmpuint(sn_volume_info(w->vol)->nvme.max_verify, ==, 0);
+    g_assert_cmpuint(sn_volume_info(w->vol)->nvme.max_write_uncor, ==, 0);
     world_free(w);
 
     w = world_new(1);
@@ -120,6 +122,8 @@ static void test_limits(void)
     world_open_ready(w, "");
     g_assert_cmpuint(sn_volume_info(w->vol)->max_discard, ==, 800 * 512);
     g_assert_cmpuint(sn_volume_info(w->vol)->max_write_zeroes, ==, 4 * 4096);
+    g_assert_cmpuint(sn_volume_info(w->vol)->nvme.max_verify, ==, 65536);
+    g_assert_cmpuint(sn_volume_info(w->vol)->nvme.max_write_uncor, ==, 32768);
     g_assert_true(w->d->behavior);
     g_assert_cmphex(w->d->event_config, ==, 1 << 8);
     world_free(w);

@@ -142,9 +142,23 @@ static void list_descriptors(const SnCtrlNs *ns, uint8_t *to)
 }
 
 /*
+ * Lowers @power, of two of our smallest pages, to a limit of @bytes. 0 is none;
+ * a far side cannot have a limit of a single page.
+ */
+static void lower_limit(uint8_t *power, uint64_t bytes)
+{
+    int n = g_bit_nth_msf(bytes / PAGE, -1);
+
+    if (n > 0 && (!*power || n < *power)) {
+        *power = n;
+    }
+}
+
+/*
  * The limits of commands that MDTS says nothing about. We have none, as a
  * volume splits what is too long for its far side. But a guest that wants to
- * deallocate a whole disk had better send it in pieces that the far side likes.
+ * deallocate a whole disk had better send it in pieces that the far side likes,
+ * and what is passed on as it is cannot be split.
  */
 static void identify_nvm_ctrl(SnCtrl *ctrl, struct nvme_id_ctrl_nvm *id)
 {
@@ -154,9 +168,14 @@ static void identify_nvm_ctrl(SnCtrl *ctrl, struct nvme_id_ctrl_nvm *id)
         SnCtrlNs *ns = sn_ctrl_ns(ctrl, i);
         const SnVolumeInfo *info = ns ? sn_ctrl_ns_info(ns) : NULL;
 
-        if (info && info->max_discard) {
+        if (!info) {
+            continue;
+        }
+        if (info->max_discard) {
             blocks = MIN(blocks, MAX(info->max_discard / info->block_size, 1));
         }
+        lower_limit(&id->vsl, info->nvme.max_verify);
+        lower_limit(&id->wusl, info->nvme.max_write_uncor);
     }
     if (blocks <= UINT32_MAX) {
         id->dmrl = UINT8_MAX;   /* ranges, their blocks, and all blocks */
