@@ -342,7 +342,7 @@ void sn_nvmetcp_assoc_push(SnNvmeAssoc *a)
     sn_nvmetcp_queue_push(a->admin);
 }
 
-uint32_t sn_nvmetcp_assoc_block_size(const SnNvmeAssoc *a)
+const SnVolumeInfo *sn_nvmetcp_assoc_info(const SnNvmeAssoc *a)
 {
-    return a->info.block_size;
+    return &a->info;
 }

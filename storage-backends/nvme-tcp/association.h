@@ -65,7 +65,7 @@ int64_t sn_nvmetcp_assoc_path_patience(const SnNvmeAssoc *a);
 /* Lets everything leave that was sent. */
 void sn_nvmetcp_assoc_push(SnNvmeAssoc *a);
 
-/* Bytes of a logical block, once ready. */
-uint32_t sn_nvmetcp_assoc_block_size(const SnNvmeAssoc *a);
+/* The namespace, once ready. */
+const SnVolumeInfo *sn_nvmetcp_assoc_info(const SnNvmeAssoc *a);
 
 #endif

@@ -39,15 +39,16 @@ static void set_range(SnNvmeRequest *req, SnNvmeIo *nio, uint64_t slba,
     req->sqe.cdw11 = GUINT32_TO_LE(NVME_DSMGMT_AD);
 }
 
-static void set_blocks(SnNvmeRequest *req, const SnIo *io, uint64_t slba,
-                       uint32_t nlb)
+static void set_blocks(SnNvmeRequest *req, const SnIo *io,
+                       const SnVolumeInfo *info, uint64_t slba, uint32_t nlb)
 {
     uint32_t cdw12 = nlb - 1;
 
     if (io->flags & SN_IO_FUA) {
         cdw12 |= (uint32_t)NVME_IO_FUA << 16;
     }
-    if (io->op == SN_IO_WRITE_ZEROES && io->flags & SN_IO_UNMAP) {
+    if (io->op == SN_IO_WRITE_ZEROES && io->flags & SN_IO_UNMAP &&
+        info->nvme.dlfeat & NVME_NS_DLFEAT_WRITE_ZEROES) {
         cdw12 |= (uint32_t)NVME_IO_DEAC << 16;
     }
     req->sqe.cdw10 = GUINT32_TO_LE((uint32_t)slba);
@@ -75,10 +76,10 @@ static void set_command(SnNvmeRequest *req, const SnIo *io, uint32_t nsid)
 }
 
 void sn_nvmetcp_io_request(SnNvmeRequest *req, SnNvmeIo *nio, const SnIo *io,
-                           uint32_t nsid, uint32_t block_size)
+                           uint32_t nsid, const SnVolumeInfo *info)
 {
-    uint64_t slba = io->offset / block_size;
-    uint64_t nlb = io->len / block_size;
+    uint64_t slba = io->offset / info->block_size;
+    uint64_t nlb = io->len / info->block_size;
 
     if (io->op == SN_IO_NVME) {
         *req = (SnNvmeRequest){ .dir = SN_NVME_NO_DATA };
@@ -92,6 +93,6 @@ void sn_nvmetcp_io_request(SnNvmeRequest *req, SnNvmeIo *nio, const SnIo *io,
     if (io->op == SN_IO_DISCARD) {
         set_range(req, nio, slba, nlb);
     } else if (io->op != SN_IO_FLUSH) {
-        set_blocks(req, io, slba, nlb);
+        set_blocks(req, io, info, slba, nlb);
     }
 }

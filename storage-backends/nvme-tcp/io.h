@@ -28,9 +28,9 @@ SnNvmeScope sn_nvmetcp_io_scope(const SnIo *io, uint32_t block_size);
 
 /*
  * Fills @req, all but done and opaque, with the command for @io on namespace
- * @nsid with blocks of @block_size bytes. Data of the command may be in @nio.
+ * @nsid, which is as @info says. Data of the command may be in @nio.
  */
 void sn_nvmetcp_io_request(SnNvmeRequest *req, SnNvmeIo *nio, const SnIo *io,
-                           uint32_t nsid, uint32_t block_size);
+                           uint32_t nsid, const SnVolumeInfo *info);
 
 #endif

@@ -39,7 +39,7 @@ static bool send_io(SnBackend *be, SnIo *io)
     SnNvmeRequest req;
 
     sn_nvmetcp_io_request(&req, nio, io, be->options.nsid,
-                          sn_nvmetcp_assoc_block_size(be->assoc));
+                          sn_nvmetcp_assoc_info(be->assoc));
     req.done = io_done;
     req.opaque = io;
     nio->cmd = is_admin(io)
@@ -201,7 +201,7 @@ static void nvmetcp_start(SnBackend *be)
 static bool must_wait(SnBackend *be, const SnIo *io)
 {
     SnNvmeScope scope = sn_nvmetcp_io_scope(
-        io, sn_nvmetcp_assoc_block_size(be->assoc));
+        io, sn_nvmetcp_assoc_info(be->assoc)->block_size);
 
     return sn_nvmetcp_assoc_cancelled_overlaps(be->assoc, &scope);
 }

@@ -77,7 +77,7 @@ static void do_fabrics(Command *cmd)
 }
 
 /* Identify Namespace: what only another NVMe controller wants to know. */
-static void fill_nvme(uint8_t *id)
+static void fill_nvme(const NvmeDouble *d, uint8_t *id)
 {
     put(id + 8, 0x1234567, 8);          /* NCAP, NUSE */
     put(id + 16, 0x123456, 8);
@@ -85,7 +85,7 @@ static void fill_nvme(uint8_t *id)
     id[30] = 1;
     id[31] = 0x7e;
     id[32] = 0x80;
-    id[33] = 9;
+    id[33] = d->dlfeat;
     for (unsigned at = 34; at < 48; at += 2) {
         put(id + at, 0x100 + at, 2);    /* NAWUN to NOIOB, NVMCAP is next */
     }
@@ -124,7 +124,7 @@ static void do_identify(Command *cmd)
         id[29] = d->pi_type;
         put(id + 92, d->ana_state ? 5 : 0, 4);
         put(id, d->size >> d->block_shift, 8);
-        fill_nvme(id);
+        fill_nvme(d, id);
         put(id + 64, 7, 2);
         put(id + 68, 15, 2);
         put(id + 72, 31, 2);

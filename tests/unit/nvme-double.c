@@ -444,6 +444,7 @@ NvmeDouble *nvme_double_new(SnLoop *loop, uint64_t size, uint32_t seed)
     d->nsid_byte = 0xcd;
     d->nguid_byte = 0xab;
     d->kas = 1;
+    d->dlfeat = 9;
     d->ana_groups = 1;
     d->vwc = 1;
     d->size = size;

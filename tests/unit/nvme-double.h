@@ -45,6 +45,7 @@ typedef struct NvmeDouble {
     uint16_t max_queues;
     uint8_t vwc;
     uint8_t nsattr;
+    uint8_t dlfeat;
     uint8_t pi_type;
     uint8_t csi;                /* command set of the namespace */
     uint8_t nsid_byte;          /* of every byte of the UUID */

@@ -88,6 +88,15 @@ static void test_operations(void)
     g_assert_cmpuint(w->d->commands[9], ==, 1);
     g_assert_cmpmem(w->d->disk + 4096, 8192, zero, 8192);
     world_free(w);
+
+    /* Write Zeroes deallocates only where it can. */
+    w = world_new(2);
+    w->d->dlfeat = 1;
+    world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE_ZEROES, SN_IO_UNMAP, 4096, 4096,
+                            NULL), ==, 0);
+    g_assert_cmphex(w->d->last_cdw12, ==, 7);
+    world_free(w);
 }
 
 /* One region of the disk and what must be in it. */
