@@ -10,9 +10,12 @@
 #include "namespace.h"
 
 #define SET_FEATURES_SAVE (1u << 31)
-/* Capabilities of a feature (SELECT 3): it can be changed. */
+/* Capabilities of a feature (SELECT 3): it can be changed, is a namespace's. */
 #define SELECT_CAPABILITIES 3
 #define FEATURE_CHANGEABLE (1u << 2)
+#define FEATURE_PER_NS (1u << 1)
+/* Bits of the Reservation Notification Mask (Base section 5.27.1). */
+#define RESV_MASK_BITS 0x0eu
 /* Get LBA Status: what is to be done, and why it is complete. */
 enum {
     LBA_STATUS_SCAN = 0x10,
@@ -51,12 +54,67 @@ static uint32_t queues_result(const Ctrl *ctrl)
     return (ctrl->queues - 1) | (ctrl->queues - 1) << 16;
 }
 
+static bool is_of_reservations(const Request *r)
+{
+    unsigned fid = r->sqe.cdw10 & 0xff;
+
+    return fid == NVME_FEAT_FID_RESV_MASK || fid == NVME_FEAT_FID_RESV_PERSIST;
+}
+
+static void get_resv_feature(Request *r)
+{
+    const Ns *ns = ns_find(r->sqe.nsid);
+
+    if ((r->sqe.cdw10 >> 8 & 7) == SELECT_CAPABILITIES) {
+        answer_result(r, FEATURE_CHANGEABLE | FEATURE_PER_NS);
+    } else if (!ns) {
+        answer(r, STATUS_IO(r->sqe.nsid == NSID_ALL ? NVME_SC_INVALID_FIELD
+                                                    : NVME_SC_INVALID_NS) |
+               STATUS_DNR);
+    } else if ((r->sqe.cdw10 & 0xff) == NVME_FEAT_FID_RESV_MASK) {
+        answer_result(r, r->conn->ctrl->resv_mask[ns->nsid - 1]);
+    } else {
+        answer_result(r, ns->reservations.ptpl);
+    }
+}
+
+static void set_resv_feature(Request *r)
+{
+    bool mask = (r->sqe.cdw10 & 0xff) == NVME_FEAT_FID_RESV_MASK;
+    uint32_t value = r->sqe.cdw11, nsid = r->sqe.nsid;
+
+    if (nsid != NSID_ALL && !ns_find(nsid)) {
+        answer(r, STATUS_IO(NVME_SC_INVALID_NS) | STATUS_DNR);
+        return;
+    }
+    if (value & ~(mask ? RESV_MASK_BITS : 1u)) {
+        answer(r, STATUS_IO(NVME_SC_INVALID_FIELD) | STATUS_DNR);
+        return;
+    }
+    for (unsigned i = 1; i <= NS_MAX; i++) {
+        Ns *ns = ns_find(i);
+
+        if (ns && (nsid == i || nsid == NSID_ALL)) {
+            if (mask) {
+                r->conn->ctrl->resv_mask[i - 1] = value;
+            } else {
+                ns->reservations.ptpl = value;
+            }
+        }
+    }
+    answer(r, 0);
+}
+
 static void get_features(Request *r)
 {
     const Ctrl *ctrl = r->conn->ctrl;
     unsigned select = r->sqe.cdw10 >> 8 & 7;
     uint32_t value;
 
+    if (is_of_reservations(r)) {
+        get_resv_feature(r);
+        return;
+    }
     switch (r->sqe.cdw10 & 0xff) {
     case NVME_FEAT_FID_ARBITRATION:
     case NVME_FEAT_FID_POWER_MGMT:
@@ -106,6 +164,10 @@ static void set_features(Request *r)
 
     if (r->sqe.cdw10 & SET_FEATURES_SAVE) {
         answer(r, STATUS_COMMAND(NVME_SC_FEATURE_NOT_SAVEABLE) | STATUS_DNR);
+        return;
+    }
+    if (is_of_reservations(r)) {
+        set_resv_feature(r);
         return;
     }
     switch (r->sqe.cdw10 & 0xff) {

@@ -12,11 +12,21 @@
 
 #define CTRL_MAX 64
 
-/* A notice that an attribute of a namespace has changed, and its log page
- * (NVMe Base section 5.2.1). */
-#define EVENT_NS_CHANGED \
-    (2u | 0u << 8 | (uint32_t)NVME_LOG_LID_CHANGED_NS << 16)
-#define EVENT_CONFIG_NS (1u << 8)
+/* Type, information and log page of an event (NVMe Base section 5.2.1). */
+#define EVENT(type, info, log) \
+    ((type) | (uint32_t)(info) << 8 | (uint32_t)(log) << 16)
+
+static const struct {
+    uint32_t dw0;               /* of the response */
+    uint32_t config;            /* bit of the feature; 0: there is none */
+} notices[NOTICE_COUNT] = {
+    [NOTICE_NS_CHANGED] = {
+        EVENT(NVME_AER_NOTICE, NVME_AER_NOTICE_NS_CHANGED,
+              NVME_LOG_LID_CHANGED_NS), 1u << 8 },
+    [NOTICE_RESERVATION] = {
+        EVENT(NVME_AER_CSS, NVME_AER_CSS_NVM_RESERVATION,
+              NVME_LOG_LID_RESERVATION), 0 },
+};
 
 static Ctrl controllers[CTRL_MAX];
 static uint16_t last_cntlid;
@@ -105,6 +115,17 @@ static void end_io_queues(Ctrl *ctrl)
     }
 }
 
+static void forget_events(Ctrl *ctrl)
+{
+    ctrl->event_count = 0;
+    memset(ctrl->notice, 0, sizeof(ctrl->notice));
+    memset(ctrl->masked, 0, sizeof(ctrl->masked));
+    memset(ctrl->changed, 0, sizeof(ctrl->changed));
+    memset(ctrl->resv_mask, 0, sizeof(ctrl->resv_mask));
+    ctrl->resv_count = 0;
+    ctrl->resv_serial = 0;
+}
+
 void ctrl_write_cc(Ctrl *ctrl, uint32_t value)
 {
     bool enable = NVME_CC_EN(value), enabled = NVME_CC_EN(ctrl->cc);
@@ -113,7 +134,7 @@ void ctrl_write_cc(Ctrl *ctrl, uint32_t value)
     if (enabled && !enable) {
         end_io_queues(ctrl);
         ctrl->csts = 0;
-        ctrl->event_count = 0;
+        forget_events(ctrl);
     } else if (enable && !enabled) {
         /* Only 4 KiB pages and the NVM command set, as CAP says. */
         ctrl->csts = NVME_CC_MPS(value) || NVME_CC_CSS(value)
@@ -127,17 +148,27 @@ void ctrl_write_cc(Ctrl *ctrl, uint32_t value)
 
 /* ---- events ---- */
 
+static bool is_wanted(const Ctrl *ctrl, Notice which)
+{
+    uint32_t config = notices[which].config;
+
+    return ctrl->notice[which] && !ctrl->masked[which] &&
+           (!config || ctrl->event_config & config);
+}
+
 static void tell(Ctrl *ctrl)
 {
     Conn *admin = ctrl->queue[0];
 
-    if (ctrl->notice && !ctrl->masked && ctrl->event_count &&
-        ctrl->event_config & EVENT_CONFIG_NS && admin->state == CONN_READY) {
-        ctrl->masked = true;
-        ctrl->notice = false;
-        answer_cid(admin, ctrl->events[--ctrl->event_count],
-                   EVENT_NS_CHANGED, 0);
-        conn_flush(admin);
+    for (unsigned i = 0; i < NOTICE_COUNT; i++) {
+        if (is_wanted(ctrl, i) && ctrl->event_count &&
+            admin->state == CONN_READY) {
+            ctrl->masked[i] = true;
+            ctrl->notice[i] = false;
+            answer_cid(admin, ctrl->events[--ctrl->event_count],
+                       notices[i].dw0, 0);
+            conn_flush(admin);
+        }
     }
 }
 
@@ -165,7 +196,7 @@ bool ctrl_drop_event(Ctrl *ctrl, uint16_t cid)
 void ctrl_changes_read(Ctrl *ctrl)
 {
     memset(ctrl->changed, 0, sizeof(ctrl->changed));
-    ctrl->masked = false;
+    ctrl->masked[NOTICE_NS_CHANGED] = false;
     tell(ctrl);
 }
 
@@ -176,8 +207,65 @@ void ctrl_ns_changed(uint32_t nsid)
 
         if (ctrl->used && !ctrl->discovery) {
             ctrl->changed[nsid - 1] = true;
-            ctrl->notice = true;
+            ctrl->notice[NOTICE_NS_CHANGED] = true;
             tell(ctrl);
+        }
+    }
+}
+
+/* ---- reservation notifications (NVMe Base section 8.19) ---- */
+
+struct nvme_resv_notification_log ctrl_resv_page(const Ctrl *ctrl)
+{
+    struct nvme_resv_notification_log page = { 0 };
+
+    if (ctrl->resv_count) {
+        page = ctrl->resv_pages[0];
+        page.nalp = ctrl->resv_count - 1;
+    }
+    return page;
+}
+
+void ctrl_resv_read(Ctrl *ctrl, bool retain)
+{
+    if (ctrl->resv_count) {
+        ctrl->resv_count--;
+        memmove(&ctrl->resv_pages[0], &ctrl->resv_pages[1],
+                ctrl->resv_count * sizeof(ctrl->resv_pages[0]));
+    }
+    if (!retain) {
+        ctrl->masked[NOTICE_RESERVATION] = false;
+        ctrl->notice[NOTICE_RESERVATION] = ctrl->resv_count;
+        tell(ctrl);
+    }
+}
+
+static void add_resv_page(Ctrl *ctrl, uint32_t nsid, unsigned rnlpt)
+{
+    if (ctrl->resv_mask[nsid - 1] >> rnlpt & 1) {
+        return;
+    }
+    ctrl->resv_serial++;
+    if (ctrl->resv_count == RESV_PAGES_MAX) {
+        /* It is lost; the last page's number says so. */
+        ctrl->resv_pages[RESV_PAGES_MAX - 1].lpc = ctrl->resv_serial;
+    } else {
+        ctrl->resv_pages[ctrl->resv_count++] =
+            (struct nvme_resv_notification_log){
+                .lpc = ctrl->resv_serial, .rnlpt = rnlpt, .nsid = nsid };
+    }
+    ctrl->notice[NOTICE_RESERVATION] = true;
+    tell(ctrl);
+}
+
+void ctrl_resv_notice(const uint8_t *hostid, uint32_t nsid, unsigned rnlpt)
+{
+    for (unsigned i = 0; i < CTRL_MAX; i++) {
+        Ctrl *ctrl = &controllers[i];
+
+        if (ctrl->used && !ctrl->discovery &&
+            !memcmp(ctrl->hostid, hostid, sizeof(ctrl->hostid))) {
+            add_resv_page(ctrl, nsid, rnlpt);
         }
     }
 }

@@ -15,6 +15,15 @@
 #define IO_QUEUES_MAX 128
 /* Asynchronous event requests that one may hold; Identify says it, less one. */
 #define EVENTS_MAX 4
+/* Log pages that wait for the host to read them, one for each notification. */
+#define RESV_PAGES_MAX 16
+
+/* What a controller tells by itself. */
+typedef enum Notice {
+    NOTICE_NS_CHANGED,
+    NOTICE_RESERVATION,
+    NOTICE_COUNT
+} Notice;
 
 typedef struct Ctrl {
     bool used;
@@ -34,8 +43,12 @@ typedef struct Ctrl {
     uint16_t events[EVENTS_MAX];        /* CIDs of waiting requests */
     unsigned event_count;
     bool changed[NS_MAX];       /* namespaces, since the log was read */
-    bool notice;                /* that is to be told */
-    bool masked;                /* it was told, and the log not read yet */
+    struct nvme_resv_notification_log resv_pages[RESV_PAGES_MAX];
+    unsigned resv_count;        /* oldest first */
+    uint64_t resv_serial;       /* of the last one, LPC */
+    uint8_t resv_mask[NS_MAX];  /* bit RNLPT: there is no page for it */
+    bool notice[NOTICE_COUNT];  /* that is to be told */
+    bool masked[NOTICE_COUNT];  /* it was told, and the log not read yet */
 } Ctrl;
 
 /* NULL when there are too many. @admin: its admin queue. */
@@ -58,6 +71,13 @@ bool ctrl_drop_event(Ctrl *ctrl, uint16_t cid);
 void ctrl_changes_read(Ctrl *ctrl);
 /* Tells all controllers about namespace @nsid. */
 void ctrl_ns_changed(uint32_t nsid);
+
+/* What the next page of reservation notifications says. */
+struct nvme_resv_notification_log ctrl_resv_page(const Ctrl *ctrl);
+/* The host has read it; the event may stay (RAE), the page does not. */
+void ctrl_resv_read(Ctrl *ctrl, bool retain);
+/* Tells @hostid, by all its controllers, what became of its reservation. */
+void ctrl_resv_notice(const uint8_t *hostid, uint32_t nsid, unsigned rnlpt);
 
 /* Ends the association, as when the host was not heard for too long. */
 void ctrl_expire(Ctrl *ctrl);

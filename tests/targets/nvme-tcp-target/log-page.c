@@ -51,6 +51,13 @@ static void fill_changed(const Ctrl *ctrl, uint8_t *page)
     }
 }
 
+static void fill_resv(const Ctrl *ctrl, uint8_t *page)
+{
+    struct nvme_resv_notification_log log = ctrl_resv_page(ctrl);
+
+    memcpy(page, &log, sizeof(log));
+}
+
 static void fill_effects(uint8_t *page)
 {
     static const uint8_t admin[] = {
@@ -141,6 +148,9 @@ static bool fill_page(Request *r, unsigned lid, uint8_t *page)
     case NVME_LOG_LID_CMD_EFFECTS:
         fill_effects(page);
         return true;
+    case NVME_LOG_LID_RESERVATION:
+        fill_resv(ctrl, page);
+        return true;
     case NVME_LOG_LID_DISCOVER:
         fill_discovery(r->conn, page);
         return true;
@@ -167,7 +177,12 @@ void get_log_page(Request *r)
         return;
     }
     answer_padded(r, page + offset, PAGE_SIZE - offset, dwords * 4);
-    if (lid == NVME_LOG_LID_CHANGED_NS && !retain && r->conn->ctrl) {
+    if (!r->conn->ctrl) {
+        return;
+    }
+    if (lid == NVME_LOG_LID_CHANGED_NS && !retain) {
         ctrl_changes_read(r->conn->ctrl);
+    } else if (lid == NVME_LOG_LID_RESERVATION && !offset) {
+        ctrl_resv_read(r->conn->ctrl, retain);
     }
 }

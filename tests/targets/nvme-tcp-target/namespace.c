@@ -106,7 +106,8 @@ const char *ns_add(uint32_t nsid, uint64_t size, unsigned block,
             close(ns->fd);
         }
     }
-    *ns = (Ns){ .nsid = nsid, .size = size, .shift = block == 512 ? 9 : 12 };
+    *ns = (Ns){ .nsid = nsid, .size = size, .shift = block == 512 ? 9 : 12,
+                .reservations = { .nsid = nsid } };
     why = map(ns, path);
     if (why) {
         return why;

@@ -1,6 +1,6 @@
 /*
  * Reservations: see reservation.h. Hosts are told apart by their 128-bit host
- * identifier, as over Fabrics always. There are no notifications.
+ * identifier, as over Fabrics always.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -88,6 +88,40 @@ static void hold(Reservations *v, const Registrant *reg,
     v->holder = type ? reg : NULL;
 }
 
+/* Whether it has @key (NULL: any), and is not @self. */
+static bool is_other(const Registrant *reg, const Registrant *self,
+                     const uint64_t *key)
+{
+    return reg->used && reg != self && (!key || reg->key == *key);
+}
+
+/* Tells those of whom is_other() holds; @rnlpt: what the log page says. */
+static void tell_others(const Reservations *v, const Registrant *self,
+                        const uint64_t *key, unsigned rnlpt)
+{
+    for (unsigned i = 0; i < REGISTRANTS_MAX; i++) {
+        const Registrant *reg = &v->registrants[i];
+
+        if (is_other(reg, self, key)) {
+            ctrl_resv_notice(reg->hostid, v->nsid, rnlpt);
+        }
+    }
+}
+
+/*
+ * One of @type is over, by what @self did. Of a type that gave the others
+ * nothing they do not hear.
+ */
+static void tell_released(const Reservations *v, const Registrant *self,
+                          unsigned type)
+{
+    if (type != NVME_RESERVATION_RTYPE_WE &&
+        type != NVME_RESERVATION_RTYPE_EA) {
+        tell_others(v, self, NULL,
+                    NVME_RESV_NOTIFY_RNLPT_RESERVATION_RELEASED);
+    }
+}
+
 /* What the last holder held is released. */
 static void unregister(Reservations *v, Registrant *reg)
 {
@@ -108,7 +142,7 @@ static unsigned unregister_others(Reservations *v, const Registrant *self,
     for (unsigned i = 0; i < REGISTRANTS_MAX; i++) {
         Registrant *reg = &v->registrants[i];
 
-        if (reg->used && reg != self && (!key || reg->key == *key)) {
+        if (is_other(reg, self, key)) {
             unregister(v, reg);
             n++;
         }
@@ -135,7 +169,7 @@ static unsigned do_register(Reservations *v, const uint8_t *hostid,
                             uint32_t cdw10, uint64_t current, uint64_t new)
 {
     Registrant *reg = find(v, hostid);
-    unsigned status = 0;
+    unsigned status = 0, type = v->type;
 
     if (CPTPL(cdw10) == 1) {
         return INVALID;
@@ -156,6 +190,9 @@ static unsigned do_register(Reservations *v, const uint8_t *hostid,
             reg->key = new;
         } else {
             unregister(v, reg);
+            if (type && !v->type) {
+                tell_released(v, reg, type);
+            }
         }
         break;
     default:
@@ -177,15 +214,21 @@ static unsigned preempt(Reservations *v, Registrant *reg, uint64_t key,
 {
     bool takes = v->type && (all_hold(v->type) ? !key
                                                : v->holder->key == key);
+    bool changes = takes && v->type != type;
 
     if (!key && !takes) {
         return INVALID;
     }
+    tell_others(v, reg, key ? &key : NULL,
+                NVME_RESV_NOTIFY_RNLPT_REGISTRATION_PREEMPTED);
     if (!unregister_others(v, reg, key ? &key : NULL) && !takes) {
         return CONFLICT;
     }
     if (takes) {
         hold(v, reg, type);
+    }
+    if (changes) {              /* those who are left may have lost by it */
+        tell_others(v, reg, NULL, NVME_RESV_NOTIFY_RNLPT_RESERVATION_RELEASED);
     }
     v->generation++;
     return 0;
@@ -237,8 +280,11 @@ static unsigned release(Reservations *v, const uint8_t *hostid,
             return INVALID;
         }
         hold(v, NULL, 0);
+        tell_released(v, reg, RTYPE(cdw10));
         return 0;
     case NVME_RESERVATION_RRELA_CLEAR:
+        tell_others(v, reg, NULL,
+                    NVME_RESV_NOTIFY_RNLPT_RESERVATION_PREEMPTED);
         unregister_others(v, NULL, NULL);
         v->generation++;
         return 0;

@@ -25,6 +25,7 @@ typedef struct Registrant {
 } Registrant;
 
 typedef struct Reservations {
+    uint32_t nsid;
     uint32_t generation;        /* changes of registrations */
     /*
      * Persist Through Power Loss. As the data in memory, they are lost with
