@@ -41,6 +41,7 @@ static const SnModuleServices services = {
     .ready = sn_backend_ready,
     .lost = lost,
     .info_changed = sn_backend_info_changed,
+    .reservation = sn_backend_reservation,
     .done = sn_backend_done,
     .refused = sn_backend_refused,
     .sent_again = sn_backend_sent_again,

@@ -186,6 +186,18 @@ void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info)
     sn_volume_wake(vol);
 }
 
+/* As in set_state(), the backend is on the stack. */
+void sn_backend_reservation(SnVolume *vol, uint8_t type)
+{
+    if (vol->state != SN_VOLUME_READY || vol->closing) {
+        return;
+    }
+    vol->in_backend++;
+    vol->events->reservation(vol->opaque, type);
+    vol->in_backend--;
+    sn_volume_wake(vol);
+}
+
 /* ------------------------------------------------------- lost */
 
 static void lost_while_ready(SnVolume *vol)

@@ -128,6 +128,12 @@ void sn_backend_lost(SnVolume *vol, bool permanent, const char *fmt, ...)
 void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info);
 
 /*
+ * Another host took away a reservation of this one: see SnVolumeEvents. From
+ * the loop, as sn_backend_ready().
+ */
+void sn_backend_reservation(SnVolume *vol, uint8_t type);
+
+/*
  * Request @io is over, with 0 or a negative errno; the backend has let go of
  * it. Its complete() may run from inside this call when that is between
  * sn_backend_batch_begin() and _end(), except while the volume is inside the

@@ -41,6 +41,7 @@ typedef struct SnModuleServices {
     void (*ready)(SnVolume *vol, const SnVolumeInfo *info);
     void (*lost)(SnVolume *vol, bool permanent, const char *message);
     void (*info_changed)(SnVolume *vol, const SnVolumeInfo *info);
+    void (*reservation)(SnVolume *vol, uint8_t type);
     void (*done)(SnIo *io, int ret);
     void (*refused)(SnIo *io, int64_t until);
     void (*sent_again)(SnIo *io);

@@ -234,6 +234,12 @@ typedef struct SnVolumeEvents {
     void (*info_changed)(void *opaque);
     /* A batch of completions is over: the place for one interrupt. */
     void (*batch_done)(void *opaque);
+    /*
+     * While READY: another host took away a reservation or registration of
+     * this one. @type is RNLPT of log page 80h (NVMe Base 1.4 section 8.8), 1
+     * to 3. What happened while there was no path is not told.
+     */
+    void (*reservation)(void *opaque, uint8_t type);
 } SnVolumeEvents;
 
 typedef struct SnVolumeConfig {
@@ -261,9 +267,10 @@ SnVolume *sn_volume_open(const SnVolumeConfig *config, GError **err);
 /*
  * Drops the connection and frees. Every request must be complete or cancelled
  * before. May be called from complete() and from every event; none comes
- * afterwards, and @vol must not be used any more. From state_changed() the
- * connection itself is dropped only in the loop's next pass, as the backend is
- * on the stack: config's net and loop have to live until then.
+ * afterwards, and @vol must not be used any more. From state_changed() and
+ * reservation() the connection itself is dropped only in the loop's next pass,
+ * as the backend is on the stack: config's net and loop have to live until
+ * then.
  */
 void sn_volume_close(SnVolume *vol);
 

@@ -43,6 +43,11 @@ void sn_backend_info_changed(SnVolume *vol, const SnVolumeInfo *info)
     services->info_changed(vol, info);
 }
 
+void sn_backend_reservation(SnVolume *vol, uint8_t type)
+{
+    services->reservation(vol, type);
+}
+
 void sn_backend_done(SnIo *io, int ret)
 {
     services->done(io, ret);

@@ -436,6 +436,8 @@ static void change_volume(uint8_t op)
     } else if (sn_volume_state(vol) == SN_VOLUME_READY) {
         if (how & 1) {
             vd_set_state(vol, SN_VOLUME_LOST, NULL);
+        } else if ((op >> 6) == 2) {
+            vd_reservation(vol, 1 + (how >> 4) % 3);
         } else {
             vd_set_info(vol, &info);
         }

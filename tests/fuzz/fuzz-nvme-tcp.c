@@ -53,10 +53,16 @@ static void on_nothing(void *opaque)
 {
 }
 
+static void on_reservation(void *opaque, uint8_t type)
+{
+    g_assert_true(type >= 1 && type <= 3);
+}
+
 static const SnVolumeEvents events = {
     .state_changed = on_state,
     .info_changed = on_nothing,
     .batch_done = on_nothing,
+    .reservation = on_reservation,
 };
 
 /* ------------------------------------------------------- requests */

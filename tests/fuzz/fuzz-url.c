@@ -76,9 +76,14 @@ static void check_url(const SnUrl *url)
     }
 }
 
+static void on_reservation(void *opaque, uint8_t type)
+{
+}
+
 static void open_volume(const char *text)
 {
-    static const SnVolumeEvents events = { on_state, on_nothing, on_nothing };
+    static const SnVolumeEvents events = { on_state, on_nothing, on_nothing,
+                                           on_reservation };
     static SnNet net = { .connect = no_connect };
     g_autoptr(GError) err = NULL;
     SnLoop *loop = test_loop_new();

@@ -212,3 +212,9 @@ void vd_set_info(SnVolume *vol, const SnVolumeInfo *info)
     vol->info = *info;
     vol->config.events->info_changed(vol->config.opaque);
 }
+
+void vd_reservation(SnVolume *vol, uint8_t type)
+{
+    g_assert_true(vol->state == SN_VOLUME_READY);
+    vol->config.events->reservation(vol->config.opaque, type);
+}

@@ -29,6 +29,8 @@ void vd_set_state(SnVolume *vol, SnVolumeState state,
                   const SnVolumeInfo *info);
 /* While READY. */
 void vd_set_info(SnVolume *vol, const SnVolumeInfo *info);
+/* While READY: RNLPT of log page 80h, 1 to 3. */
+void vd_reservation(SnVolume *vol, uint8_t type);
 /* What vd_set_state() sets first. */
 extern const SnVolumeInfo vd_default_info;
 

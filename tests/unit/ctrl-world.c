@@ -706,6 +706,11 @@ void wb_info_changed(WorldBackend *wb)
     sn_backend_info_changed(wb->vol, &wb->info);
 }
 
+void wb_reservation(WorldBackend *wb, uint8_t type)
+{
+    sn_backend_reservation(wb->vol, type);
+}
+
 void wb_done(WorldBackend *wb, unsigned index, int ret)
 {
     SnIo *io = wb->ios[index];

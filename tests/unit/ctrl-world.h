@@ -194,6 +194,8 @@ void wb_ready(WorldBackend *be);
 void wb_lost(WorldBackend *be, bool permanent);
 /* wb->info was changed. */
 void wb_info_changed(WorldBackend *be);
+/* Another host took away a reservation: RNLPT of log page 80h, 1 to 3. */
+void wb_reservation(WorldBackend *be, uint8_t type);
 /* Completes the request at @index, or all in one batch. */
 void wb_done(WorldBackend *be, unsigned index, int ret);
 void wb_done_all(WorldBackend *be, int ret);

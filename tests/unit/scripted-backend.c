@@ -231,10 +231,22 @@ static void on_batch_done(void *opaque)
     }
 }
 
+static void on_reservation(void *opaque, uint8_t type)
+{
+    SbVolume *v = opaque;
+
+    g_assert_nonnull(v->vol);
+    g_string_append_c(v->states, '0' + type);
+    if (v->on_reservation) {
+        v->on_reservation(v);
+    }
+}
+
 static const SnVolumeEvents events = {
     .state_changed = on_state_changed,
     .info_changed = on_info_changed,
     .batch_done = on_batch_done,
+    .reservation = on_reservation,
 };
 
 static void on_log(SnLogLevel level, const char *line)

@@ -40,12 +40,14 @@ typedef struct SbVolume {
     SnVolume *vol;
     SnBackend *be;
     SnVolumeInfo info;          /* for sb_ready() */
-    GString *states;            /* a letter per change: R, L, F */
+    GString *states;            /* a letter per change: R, L, F; a digit
+                                 * per notice of a reservation: its type */
     unsigned batches, infos;
     GString *log;               /* lines */
     void (*on_state)(struct SbVolume *v, SnVolumeState state);
     void (*on_info)(struct SbVolume *v);
     void (*on_batch)(struct SbVolume *v);
+    void (*on_reservation)(struct SbVolume *v);
     void *opaque;
 } SbVolume;
 

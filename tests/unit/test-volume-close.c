@@ -264,6 +264,21 @@ static void test_info_changed(void)
     expect_closed_already(v);
 }
 
+/* The backend, which goes on, is on the stack. */
+static void test_reservation(void)
+{
+    SbVolume *v = sb_open_ready();
+    SnVolume *vol = v->vol;
+
+    v->on_reservation = close_in_event;
+    sn_backend_reservation(vol, 1);
+    g_assert_null(v->vol);
+    g_assert_false(v->be->stopped);
+    sn_backend_reservation(vol, 1);
+    g_assert_cmpstr(v->states->str, ==, "R1");
+    expect_closed(v);
+}
+
 static void test_batch_done(void)
 {
     SbVolume *v = sb_open_ready();
@@ -283,7 +298,7 @@ static void submit_and_cancel(SbVolume *v)
     tio_submit(v->opaque);
     sb_kick(v);
     tio_cancel_free(cancelled);
-    v->on_info = v->on_batch = NULL;
+    v->on_info = v->on_batch = v->on_reservation = NULL;
 }
 
 /* What events submit is not left lying, and what they cancel does not come. */
@@ -293,6 +308,7 @@ static void test_submit_in_events(void)
     TestIo *a = tio_new(v, 'a', SN_IO_WRITE, 1, 1);
     TestIo *b = tio_new(v, 'b', SN_IO_WRITE, 2, 40);
     TestIo *bad = tio_new(v, 'c', SN_IO_WRITE, SB_SIZE / SB_BLOCK, 1);
+    TestIo *d = tio_new(v, 'd', SN_IO_WRITE, 3, 1);
 
     v->on_info = submit_and_cancel;
     v->opaque = a;
@@ -309,10 +325,18 @@ static void test_submit_in_events(void)
     v->opaque = bad;
     sb_done_all(v, 0);
     sb_run(v);
-    sb_expect_completed("abc");
+    v->on_reservation = submit_and_cancel;
+    v->opaque = d;
+    sn_backend_reservation(v->vol, 1);
+    sb_expect_in_flight(v, "");
+    sb_run(v);
+    sb_expect_in_flight(v, " 3+1");
+    sb_done_all(v, 0);
+    sb_expect_completed("abcd");
     tio_expect(a, 0);
     tio_expect(b, 0);
     tio_expect(bad, -EINVAL);
+    tio_expect(d, 0);
     sb_close(v);
 }
 
@@ -356,6 +380,7 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-close/complete-loop", test_complete_loop);
     g_test_add_func("/volume-close/nested", test_nested);
     g_test_add_func("/volume-close/info-changed", test_info_changed);
+    g_test_add_func("/volume-close/reservation", test_reservation);
     g_test_add_func("/volume-close/batch-done", test_batch_done);
     g_test_add_func("/volume-close/submit-in-events", test_submit_in_events);
     g_test_add_func("/volume-close/any-state", test_any_state);

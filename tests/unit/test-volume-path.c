@@ -456,6 +456,24 @@ static void test_info_changed(void)
     sb_close(v);
 }
 
+/* While there is no path, or no user any more, nobody is told. */
+static void test_reservation(void)
+{
+    SbVolume *v = sb_open("scripted://", NULL);
+
+    sb_run(v);
+    sn_backend_reservation(v->vol, 1);
+    sb_ready(v);
+    sn_backend_reservation(v->vol, 2);
+    sb_lost(v, false);
+    sn_backend_reservation(v->vol, 1);
+    sb_run(v);
+    sb_ready(v);
+    sn_backend_reservation(v->vol, 3);
+    g_assert_cmpstr(v->states->str, ==, "R2LR3");
+    sb_close(v);
+}
+
 /* What a person has to know about a change, when ready and when back. */
 static void test_info_log(void)
 {
@@ -534,6 +552,7 @@ int main(int argc, char **argv)
     g_test_add_func("/volume-path/failed", test_failed);
     g_test_add_func("/volume-path/submit-in-event", test_submit_in_event);
     g_test_add_func("/volume-path/info-changed", test_info_changed);
+    g_test_add_func("/volume-path/reservation", test_reservation);
     g_test_add_func("/volume-path/info-log", test_info_log);
     /* Last: nothing switches the events off again. */
     g_test_add_func("/volume-path/trace", test_trace);

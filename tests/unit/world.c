@@ -24,10 +24,20 @@ static void batch_done(void *opaque)
     ((World *)opaque)->batches++;
 }
 
+static void reservation(void *opaque, uint8_t type)
+{
+    World *w = opaque;
+
+    g_assert_cmpuint(type, >=, 1);
+    g_assert_cmpuint(type, <=, 3);
+    w->notices[type]++;
+}
+
 static const SnVolumeEvents events = {
     .state_changed = state_changed,
     .info_changed = info_changed,
     .batch_done = batch_done,
+    .reservation = reservation,
 };
 
 static void no_log(SnLogLevel level, const char *line)

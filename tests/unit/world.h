@@ -22,6 +22,7 @@ typedef struct World {
     SnVolume *vol;
     const char *host;           /* SnVolumeConfig.host */
     unsigned info_changes;
+    unsigned notices[4];        /* of reservations, by their type */
     unsigned batches;
 } World;
 

@@ -8,8 +8,8 @@
  *                              request.c      a command's life
  *                               /      \
  *      admin.c (and identify, features,  io.c (and compare, fused, zeroes,
- *      log, events, queue commands)      dsm, passthrough); data.c: memory
- *                               \      /      ns.c has the volumes
+ *      log, events, reservation,         dsm, passthrough); data.c: memory
+ *      queue commands)          \      /      ns.c has the volumes
  *                              request.c      sn_ctrl_complete()
  *                                  |
  *                               queue.c       posts the completion entry
@@ -243,6 +243,14 @@ typedef struct SnCtrlEvent {
     uint8_t type, info, log;    /* dword 0 of the completion entry */
 } SnCtrlEvent;
 
+#define SN_CTRL_NOTICES 64      /* pages of log 80h that wait to be read */
+
+typedef struct SnCtrlNotice {
+    uint64_t serial;            /* LPC, from 1 on; does not live to wrap */
+    uint32_t nsid;
+    uint8_t type;               /* RNLPT, 1 to 3 */
+} SnCtrlNotice;
+
 struct SnCtrl {
     char *id;
     char *serial;
@@ -293,7 +301,7 @@ struct SnCtrl {
     bool no_pin;                /* see sn_ctrl_use_pin() */
     bool pin;
 
-    /* Admin (features.c, events.c, log.c, error-log.c, smart.c). */
+    /* Admin (features, events, log, reservation, error-log, smart). */
     SnCtrlFeatures features;
     /*
      * When the guest last asked, there was no write cache. It does not flush,
@@ -304,6 +312,9 @@ struct SnCtrl {
     unsigned event_count;
     uint32_t masked_events;     /* bit n: type n was sent, its log not read */
     uint64_t changed_ns[SN_CTRL_MAX_NSID / 64 + 1];     /* bits of nsids */
+    SnCtrlNotice notices[SN_CTRL_NOTICES];      /* oldest first */
+    unsigned notice_count;
+    uint64_t notice_serial;     /* of the last one since the reset */
     struct nvme_error_log_page error_log[SN_CTRL_ERROR_LOG];
     unsigned error_next;
     SnCtrlCounters counters;
@@ -329,6 +340,7 @@ struct SnCtrlNs {
     uint64_t told_size;         /* bytes: what the guest knows */
     bool told_read_only;
     uint32_t error_recovery;    /* feature 05h */
+    uint32_t notice_mask;       /* feature 82h: bit RNLPT */
     uint8_t uuid[16], nguid[16], eui64[8];      /* as told; fixed at READY */
     SnIo flush_io;              /* for a shutdown */
     bool flushing;
@@ -582,6 +594,24 @@ void sn_ctrl_event_unmask(SnCtrl *ctrl, uint8_t type);
 /* A doorbell was rung wrongly (section 5.2, figure 148). */
 void sn_ctrl_event_bad_doorbell(SnCtrl *ctrl, bool value_is_wrong);
 void sn_ctrl_events_reset(SnCtrl *ctrl);
+
+/* ---- reservation.c ---- */
+
+bool sn_ctrl_ns_has_reservations(const SnCtrlNs *ns);
+/* Whether any namespace has: log page 80h goes with it. */
+bool sn_ctrl_has_reservations(SnCtrl *ctrl);
+/* The volume of @ns tells: a log page of this type, and its event. */
+void sn_ctrl_notice(SnCtrlNs *ns, uint8_t type);
+/* Log page 80h, the oldest; @log is all zeroes, and stays so without one. */
+void sn_ctrl_notice_log(const SnCtrl *ctrl,
+                        struct nvme_resv_notification_log *log);
+/* The guest has it. */
+void sn_ctrl_notice_read(SnCtrl *ctrl);
+/* It was read without Retain Asynchronous Event: there may be more. */
+void sn_ctrl_notice_unmask(SnCtrl *ctrl);
+/* The namespace is taken away; its number may be another's soon. */
+void sn_ctrl_notice_forget(SnCtrlNs *ns);
+void sn_ctrl_notices_reset(SnCtrl *ctrl);
 
 /* ---- error-log.c, smart.c ---- */
 

@@ -26,6 +26,7 @@ typedef union LogPage {
     struct nvme_firmware_slot firmware;
     uint32_t changed_ns[CHANGED_NS];
     struct nvme_cmd_effects_log effects;
+    struct nvme_resv_notification_log notice;
 } LogPage;
 
 static size_t firmware_log(LogPage *page)
@@ -67,6 +68,9 @@ static size_t fill(SnCtrl *ctrl, uint8_t lid, LogPage *page)
     case NVME_LOG_LID_CMD_EFFECTS:
         sn_ctrl_effects_log(ctrl, &page->effects);
         return sizeof(page->effects);
+    case NVME_LOG_LID_RESERVATION:
+        sn_ctrl_notice_log(ctrl, &page->notice);
+        return sn_ctrl_has_reservations(ctrl) ? sizeof(page->notice) : 0;
     default:
         return 0;
     }
@@ -85,6 +89,9 @@ static void was_read(SnCtrl *ctrl, uint8_t lid)
     case NVME_LOG_LID_CHANGED_NS:
         memset(ctrl->changed_ns, 0, sizeof(ctrl->changed_ns));
         sn_ctrl_event_unmask(ctrl, NVME_AER_NOTICE);
+        break;
+    case NVME_LOG_LID_RESERVATION:
+        sn_ctrl_notice_unmask(ctrl);
         break;
     }
 }
@@ -149,6 +156,10 @@ SnCtrlStatus sn_ctrl_admin_get_log(SnCtrlReq *req)
     /* What is beyond the log's end is not defined; it is left alone. */
     status = sn_ctrl_data_put(req, (uint8_t *)page + offset,
                               MIN(wanted_bytes(&req->sqe), len - offset));
+    /* Its next page is another one, whether the event is retained or not. */
+    if (!status && lid == NVME_LOG_LID_RESERVATION && !offset) {
+        sn_ctrl_notice_read(req->ctrl);
+    }
     if (!status && !(cdw10 & RETAIN_EVENT)) {
         was_read(req->ctrl, lid);
     }

@@ -155,10 +155,16 @@ static void batch_done(void *opaque)
     sn_ctrl_notify(ns->ctrl);
 }
 
+static void reservation(void *opaque, uint8_t type)
+{
+    sn_ctrl_notice(opaque, type);
+}
+
 static const SnVolumeEvents volume_events = {
     .state_changed = state_changed,
     .info_changed = info_changed,
     .batch_done = batch_done,
+    .reservation = reservation,
 };
 
 /* ---- coming and going ---- */
@@ -269,6 +275,7 @@ void sn_ctrl_remove_namespace(SnCtrl *ctrl, SnCtrlNs *ns)
     ctrl->ns[ns->nsid] = NULL;
     end_requests(ctrl, ns);
     sn_ctrl_flush_cancel(ns);
+    sn_ctrl_notice_forget(ns);
     if (ns->known && ctrl->state == SN_CTRL_READY) {
         sn_ctrl_event_ns_changed(ctrl, ns->nsid);
     }

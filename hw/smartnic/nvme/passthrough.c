@@ -114,14 +114,13 @@ uint16_t sn_ctrl_oncs(SnCtrl *ctrl)
 
     for (unsigned i = 1; i <= SN_CTRL_MAX_NSID; i++) {
         SnCtrlNs *ns = sn_ctrl_ns(ctrl, i);
-        const SnVolumeNvme *nvme;
 
         if (!ns || !sn_ctrl_ns_info(ns)->nvme.passthrough) {
             continue;
         }
-        nvme = &sn_ctrl_ns_info(ns)->nvme;
-        oncs |= nvme->oncs & NVME_CTRL_ONCS_WRITE_UNCORRECTABLE;
-        if (nvme->rescap) {
+        oncs |= sn_ctrl_ns_info(ns)->nvme.oncs &
+                NVME_CTRL_ONCS_WRITE_UNCORRECTABLE;
+        if (sn_ctrl_ns_has_reservations(ns)) {
             oncs |= NVME_CTRL_ONCS_RESERVATIONS;
         }
     }

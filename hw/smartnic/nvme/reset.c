@@ -86,6 +86,7 @@ void sn_ctrl_disable(SnCtrl *ctrl)
     sn_ctrl_interrupt_reset(ctrl);
     sn_ctrl_features_reset(ctrl);
     sn_ctrl_events_reset(ctrl);
+    sn_ctrl_notices_reset(ctrl);
 }
 
 void sn_ctrl_reset(SnCtrl *ctrl)

@@ -625,10 +625,16 @@ static void volume_batch_done(void *opaque)
     sn_virtio_blk_notify_direct(opaque);
 }
 
+/* virtio-blk knows no reservations: the guest meets the conflict. */
+static void volume_reservation(void *opaque, uint8_t type)
+{
+}
+
 static const SnVolumeEvents volume_events = {
     .state_changed = volume_state_changed,
     .info_changed = volume_info_changed,
     .batch_done = volume_batch_done,
+    .reservation = volume_reservation,
 };
 
 /* ---- the device ---- */

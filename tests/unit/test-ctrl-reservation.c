@@ -1,0 +1,373 @@
+/*
+ * Reservation notifications of the NVMe controller (NVMe Base 1.4 section 8.8):
+ * log page 80h and its event.
+ *
+ * Copyright (c) 2026 the smartnic-storage authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "ctrl-internal.h"
+#include "ctrl-world.h"
+
+#define INVALID_LOG SN_CTRL_SPECIFIC_DNR(NVME_SC_INVALID_LOG_PAGE)
+
+#define RETAIN (1u << 15)       /* Get Log Page */
+#define PAGES 64                /* that wait to be read */
+#define PAGE_SIZE 64
+#define LOG 0x80
+#define AVAILABLE 0x800006      /* dword 0 of the event */
+#define BAD_REGISTER 0x010000
+
+/* Types of pages */
+enum { EMPTY, REGISTRATION_PREEMPTED, RELEASED, PREEMPTED };
+
+/* A far side that has reservations; not READY yet. */
+static WorldBackend *add_nvme(World *w, uint32_t nsid)
+{
+    WorldBackend *be = world_add_scripted(w, nsid);
+
+    be->info.nvme.passthrough = true;
+    be->info.nvme.rescap = 0xff;
+    return be;
+}
+
+/* An enabled controller with the namespaces 1 to @n. */
+static World *new_world(WorldBackend **be, unsigned n)
+{
+    World *w = world_new();
+
+    for (unsigned i = 0; i < n; i++) {
+        be[i] = add_nvme(w, i + 1);
+        wb_ready(be[i]);
+    }
+    world_enable(w);
+    return w;
+}
+
+static SnNvmeSqe get_log(uint64_t page, uint32_t flags, unsigned len)
+{
+    return (SnNvmeSqe){ .opcode = nvme_admin_get_log_page,
+                        .nsid = 0xffffffff, .prp1 = page,
+                        .cdw10 = (len / 4 - 1) << 16 | flags | LOG };
+}
+
+static unsigned read_log(World *w, uint32_t flags, void *data)
+{
+    uint64_t page = world_page(w);
+    SnNvmeSqe sqe = get_log(page, flags, PAGE_SIZE);
+    unsigned status = world_admin_status(w, &sqe);
+
+    memcpy(data, world_at(w, page), PAGE_SIZE);
+    w->next_free = page;
+    return status;
+}
+
+/* The next page is of this number and type, and so many follow. */
+static void expect_page(World *w, uint32_t flags, uint64_t count,
+                        unsigned type, unsigned follow, uint32_t nsid)
+{
+    uint8_t expected[PAGE_SIZE] = { count, count >> 8, [8] = type,
+                                    [9] = follow, [12] = nsid };
+    uint8_t data[PAGE_SIZE];
+
+    g_assert_cmphex(read_log(w, flags, data), ==, 0);
+    g_assert_cmpmem(data, sizeof(data), expected, sizeof(expected));
+}
+
+static void expect_empty(World *w)
+{
+    expect_page(w, 0, 0, EMPTY, 0, 0);
+}
+
+static uint16_t ask(World *w)
+{
+    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
+
+    return world_submit(w, 0, &sqe);
+}
+
+static void expect_event(World *w, uint16_t cid, uint32_t event)
+{
+    SnNvmeCqe cqe;
+
+    world_run(w);
+    g_assert_true(world_take_cqe(w, 0, &cqe));
+    world_ring_cq(w, 0);
+    g_assert_cmphex(cqe.cid, ==, cid);
+    g_assert_cmphex(world_cqe_status(&cqe), ==, 0);
+    g_assert_cmphex(cqe.dw0, ==, event);
+}
+
+/* ---- the log page ---- */
+
+static void test_pages(void)
+{
+    WorldBackend *be[2];
+    World *w = new_world(be, 2);
+
+    expect_empty(w);
+    wb_reservation(be[0], REGISTRATION_PREEMPTED);
+    wb_reservation(be[1], RELEASED);
+    wb_reservation(be[0], PREEMPTED);
+    expect_page(w, 0, 1, REGISTRATION_PREEMPTED, 2, 1);
+    expect_page(w, 0, 2, RELEASED, 1, 2);
+    wb_reservation(be[0], PREEMPTED);
+    expect_page(w, 0, 3, PREEMPTED, 1, 1);
+    expect_page(w, 0, 4, PREEMPTED, 0, 1);
+    expect_empty(w);
+    wb_reservation(be[1], RELEASED);
+    expect_page(w, 0, 5, RELEASED, 0, 2);
+    world_free(w);
+}
+
+/* Which are lost can be told from the last one's number. */
+static void test_too_many(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+
+    for (unsigned i = 0; i < PAGES + 300; i++) {
+        wb_reservation(be, RELEASED);
+    }
+    for (unsigned i = 1; i < PAGES; i++) {
+        expect_page(w, 0, i, RELEASED, PAGES - i, 1);
+    }
+    expect_page(w, 0, PAGES + 300, RELEASED, 0, 1);
+    expect_empty(w);
+    wb_reservation(be, RELEASED);
+    expect_page(w, 0, PAGES + 301, RELEASED, 0, 1);
+    world_free(w);
+}
+
+/* Only what begins at the page's beginning takes it, and only if it can. */
+static void test_ways_to_read(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+    uint64_t page = world_page(w);
+    uint8_t *data = world_at(w, page);
+    SnNvmeSqe sqe = get_log(WORLD_HOLE, 0, PAGE_SIZE);
+
+    wb_reservation(be, RELEASED);
+    wb_reservation(be, PREEMPTED);
+    g_assert_cmphex(world_admin_status(w, &sqe), !=, 0);
+    sqe = get_log(page, 0, 8);
+    sqe.cdw12 = 8;
+    memset(data, 0xee, WORLD_PAGE);
+    g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
+    g_assert_cmpmem(data, 9, "\x02\x01\0\0\x01\0\0\0\xee", 9);
+    sqe = get_log(page, 0, 4);
+    g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
+    /* More than there is of one page is not the next one. */
+    sqe = get_log(page, 0, 512);
+    memset(data, 0xee, WORLD_PAGE);
+    g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
+    g_assert_cmpuint(data[0], ==, 2);
+    g_assert_cmpuint(data[PAGE_SIZE - 1], ==, 0);
+    g_assert_cmpuint(data[PAGE_SIZE], ==, 0xee);
+    expect_empty(w);
+    world_free(w);
+}
+
+/* It is there exactly with reservations, as ONCS says. */
+static void test_support(void)
+{
+    World *w = world_new();
+    uint8_t data[PAGE_SIZE];
+    WorldBackend *plain, *be;
+    uint16_t cid;
+
+    plain = world_add_scripted_ready(w, 1);
+    world_enable(w);
+    g_assert_cmphex(read_log(w, 0, data), ==, INVALID_LOG);
+    cid = ask(w);
+    wb_reservation(plain, RELEASED);            /* it cannot mean it */
+    world_expect_no_cqe(w, 0);
+    be = add_nvme(w, 2);
+    g_assert_cmphex(read_log(w, 0, data), ==, INVALID_LOG);
+    wb_ready(be);
+    expect_empty(w);
+    wb_reservation(plain, RELEASED);
+    expect_empty(w);
+    wb_reservation(be, RELEASED);
+    expect_event(w, cid, AVAILABLE);
+    expect_page(w, 0, 1, RELEASED, 0, 2);
+    world_free(w);
+}
+
+/* ---- the event ---- */
+
+static void test_event(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+    uint16_t first = ask(w), second = ask(w);
+
+    wb_reservation(be, REGISTRATION_PREEMPTED);
+    expect_event(w, first, AVAILABLE);
+    wb_reservation(be, REGISTRATION_PREEMPTED);
+    world_expect_no_cqe(w, 0);          /* the log was not read */
+    expect_page(w, RETAIN, 1, REGISTRATION_PREEMPTED, 1, 1);
+    expect_page(w, RETAIN, 2, REGISTRATION_PREEMPTED, 0, 1);
+    wb_reservation(be, REGISTRATION_PREEMPTED);
+    world_expect_no_cqe(w, 0);          /* nor without retaining the event */
+    expect_page(w, 0, 3, REGISTRATION_PREEMPTED, 0, 1);
+    world_expect_no_cqe(w, 0);
+    wb_reservation(be, RELEASED);
+    expect_event(w, second, AVAILABLE);
+    world_free(w);
+}
+
+/* As long as pages are left the event comes again. */
+static void test_event_for_the_rest(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+    uint16_t cid;
+    SnNvmeSqe sqe;
+
+    wb_reservation(be, RELEASED);
+    wb_reservation(be, RELEASED);
+    expect_event(w, ask(w), AVAILABLE);
+    cid = ask(w);
+    world_expect_no_cqe(w, 0);
+    sqe = get_log(world_page(w), 0, PAGE_SIZE);
+    world_submit(w, 0, &sqe);
+    expect_event(w, cid, AVAILABLE);
+    world_wait_cqe(w, 0);
+    expect_page(w, 0, 2, RELEASED, 0, 1);
+    ask(w);
+    world_expect_no_cqe(w, 0);
+    world_free(w);
+}
+
+/* Whoever reads without waiting for the event does not get it later. */
+static void test_read_before_event(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+
+    wb_reservation(be, RELEASED);
+    expect_page(w, 0, 1, RELEASED, 0, 1);
+    ask(w);
+    world_expect_no_cqe(w, 0);
+    world_free(w);
+}
+
+/* Events of other types are not held back by it, nor the other way round. */
+static void test_other_types(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+    uint16_t first = ask(w), second = ask(w);
+
+    wb_reservation(be, RELEASED);
+    expect_event(w, first, AVAILABLE);
+    world_write32(w, world_sq_doorbell(3), 1);
+    expect_event(w, second, BAD_REGISTER);
+    expect_page(w, 0, 1, RELEASED, 0, 1);
+    first = ask(w);
+    wb_reservation(be, RELEASED);
+    expect_event(w, first, AVAILABLE);
+    world_free(w);
+}
+
+/* ---- trouble ---- */
+
+static void test_reset(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+
+    wb_reservation(be, RELEASED);
+    wb_reservation(be, RELEASED);
+    expect_event(w, ask(w), AVAILABLE);
+    for (unsigned flr = 0; flr < 2; flr++) {
+        if (flr) {
+            sn_ctrl_reset(w->ctrl);
+        } else {
+            world_disable(w);
+        }
+        wb_reservation(be, RELEASED);           /* there is nobody to tell */
+        world_enable(w);
+        expect_empty(w);
+        wb_reservation(be, PREEMPTED);
+        expect_event(w, ask(w), AVAILABLE);
+        expect_page(w, RETAIN, 1, PREEMPTED, 0, 1);
+    }
+    world_free(w);
+}
+
+/* Its pages go with a namespace: another may have its number next. */
+static void test_removal(void)
+{
+    WorldBackend *be[2];
+    World *w = new_world(be, 2);
+    SnCtrlNs *third;
+    uint8_t data[PAGE_SIZE];
+    uint16_t cid;
+
+    be[0] = add_nvme(w, 3);
+    wb_ready(be[0]);
+    third = sn_ctrl_ns(w->ctrl, 3);
+    wb_reservation(be[0], RELEASED);
+    wb_reservation(be[1], PREEMPTED);
+    wb_reservation(be[0], RELEASED);
+    expect_event(w, ask(w), AVAILABLE);
+    sn_ctrl_remove_namespace(w->ctrl, third);
+    expect_page(w, 0, 2, PREEMPTED, 0, 2);
+    expect_empty(w);
+
+    /* The last one that has reservations: neither a log nor its event. */
+    wb_reservation(be[1], PREEMPTED);
+    expect_event(w, ask(w), AVAILABLE);
+    wb_reservation(be[1], PREEMPTED);
+    for (unsigned nsid = 1; nsid <= 2; nsid++) {
+        sn_ctrl_remove_namespace(w->ctrl, sn_ctrl_ns(w->ctrl, nsid));
+    }
+    g_assert_cmphex(read_log(w, 0, data), ==, INVALID_LOG);
+    cid = ask(w);
+    world_expect_no_cqe(w, 0);
+    be[0] = add_nvme(w, 1);
+    wb_ready(be[0]);
+    wb_reservation(be[0], RELEASED);
+    expect_event(w, cid, AVAILABLE);
+    expect_page(w, 0, 6, RELEASED, 0, 1);
+    world_free(w);
+}
+
+/* What comes while there is no DMA is told afterwards. */
+static void test_paused(void)
+{
+    WorldBackend *be;
+    World *w = new_world(&be, 1);
+    uint16_t cid = ask(w);
+
+    world_run(w);
+    world_set_running(w, false);
+    wb_reservation(be, RELEASED);
+    world_set_running(w, true);
+    expect_event(w, cid, AVAILABLE);
+    expect_page(w, 0, 1, RELEASED, 0, 1);
+    world_free(w);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/ctrl-reservation/pages", test_pages);
+    g_test_add_func("/ctrl-reservation/too-many", test_too_many);
+    g_test_add_func("/ctrl-reservation/ways-to-read", test_ways_to_read);
+    g_test_add_func("/ctrl-reservation/support", test_support);
+    g_test_add_func("/ctrl-reservation/event", test_event);
+    g_test_add_func("/ctrl-reservation/event-for-the-rest",
+                    test_event_for_the_rest);
+    g_test_add_func("/ctrl-reservation/read-before-event",
+                    test_read_before_event);
+    g_test_add_func("/ctrl-reservation/other-types", test_other_types);
+    g_test_add_func("/ctrl-reservation/reset", test_reset);
+    g_test_add_func("/ctrl-reservation/removal", test_removal);
+    g_test_add_func("/ctrl-reservation/paused", test_paused);
+    return g_test_run();
+}
