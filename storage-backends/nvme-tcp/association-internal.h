@@ -141,6 +141,7 @@ struct SnNvmeAssoc {
     bool event_taken;           /* it is; afterwards the next is asked for */
     bool check_waits;           /* the namespace is to be read again */
     uint32_t event;             /* dword 0 of its response */
+    unsigned notices;           /* of reservations, read for it */
     SnVolumeInfo new_info;      /* what was read again of a->info */
 };
 

@@ -18,9 +18,13 @@
 SN_TRACE_EVENT(nvmetcp_event);
 SN_TRACE_EVENT(nvmetcp_event_request);
 SN_TRACE_EVENT(nvmetcp_namespace_changed);
+SN_TRACE_EVENT(nvmetcp_reservation);
 
 /* The shortest of the log pages that events name. */
 #define SHORT_LOG 512
+
+/* Notices of reservations that are read for one event, if they do not end. */
+#define MAX_NOTICES 256
 
 static void work(SnNvmeAssoc *a);
 
@@ -206,6 +210,45 @@ static void ana_read(void *opaque, const SnNvmeCqe *cqe)
     }
 }
 
+static void read_notice(SnNvmeAssoc *a);
+
+static void notice_read(void *opaque, const SnNvmeCqe *cqe)
+{
+    SnNvmeAssoc *a = opaque;
+    const struct nvme_resv_notification_log *log = (const void *)a->data;
+
+    if (!is_ready(a)) {
+        return;
+    }
+    if (sn_nvme_status(cqe) || !log->rnlpt) {
+        read_over(a);
+        return;
+    }
+    /* We hear of all namespaces of the subsystem. */
+    if (GUINT32_FROM_LE(log->nsid) == a->options->nsid &&
+        log->rnlpt <= NVME_RESV_NOTIFY_RNLPT_RESERVATION_PREEMPTED) {
+        sn_trace(nvmetcp_reservation, "id=%s type=%u", a->config.id,
+                 log->rnlpt);
+        sn_backend_reservation(a->config.vol, log->rnlpt);
+    }
+    if (++a->notices < MAX_NOTICES) {
+        read_notice(a);
+    } else {
+        read_over(a);
+    }
+}
+
+/*
+ * Takes the oldest page off the queue (NVMe Base 2.0 section 8.19). Exactly one
+ * is asked for, until there is none: Linux answers one of any length, SPDK with
+ * as many as fit, and how many are left (NALP) is not to be relied on.
+ */
+static void read_notice(SnNvmeAssoc *a)
+{
+    sn_nvmetcp_get_log(a, NVME_LOG_LID_RESERVATION, 0, 0,
+                       sizeof(struct nvme_resv_notification_log), notice_read);
+}
+
 static void log_read(void *opaque, const SnNvmeCqe *cqe)
 {
     SnNvmeAssoc *a = opaque;
@@ -238,6 +281,9 @@ static void work(SnNvmeAssoc *a)
     } else if (type == NVME_AER_NOTICE && info == NVME_AER_NOTICE_ANA &&
                a->ctrl.ana && a->ana_group) {
         sn_nvmetcp_ana_begin(a, ana_read);
+    } else if (type == NVME_AER_CSS && info == NVME_AER_CSS_NVM_RESERVATION) {
+        a->notices = 0;
+        read_notice(a);
     } else if (log) {
         /* Of no interest, but reading it clears the event. */
         sn_nvmetcp_get_log(a, log, 0, 0, SHORT_LOG, log_read);

@@ -325,6 +325,11 @@ static void do_log(Command *cmd)
     case 0x70:
         fill_discovery(all);
         break;
+    case 0x80:                          /* every other page is there */
+        cmd->conn->t->notice ^= 1;
+        all[8] = cmd->conn->t->notice;
+        all[12] = 1;
+        break;
     default:
         break;
     }

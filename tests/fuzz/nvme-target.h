@@ -61,6 +61,7 @@ typedef struct Target {
     uint16_t io_status;         /* for the next io_failures I/O commands */
     unsigned io_failures;
     bool admin_lied;            /* a fault hit the admin queue */
+    bool notice;                /* of a reservation: the log had one last */
 
     GByteArray *late;           /* FAULT_LATE: held back */
 } Target;

@@ -215,6 +215,22 @@ static void fill_ana(const NvmeDouble *d, uint8_t *log, uint64_t offset)
     }
 }
 
+/* The oldest notice, which is gone then. Like SPDK's, NALP says nothing. */
+static void take_notice(NvmeDouble *d, uint8_t *log)
+{
+    if (!d->n_notices) {
+        return;
+    }
+    put(log, 1, 8);
+    log[8] = d->notices[0].type;
+    put(log + 12, d->notices[0].nsid, 4);
+    if (!d->endless_notices) {
+        d->n_notices--;
+        memmove(&d->notices[0], &d->notices[1],
+                d->n_notices * sizeof(d->notices[0]));
+    }
+}
+
 static void do_log(Command *cmd)
 {
     NvmeDouble *d = cmd->conn->d;
@@ -236,6 +252,16 @@ static void do_log(Command *cmd)
     case 0x70:
         do_discovery_log(cmd, log, len, offset);
         return;
+    case 0x80:
+        g_assert_cmpuint(len, ==, 64);
+        g_assert_cmpuint(cmd->sqe[41], ==, 0);      /* no RAE */
+        if (d->notice_status) {
+            nvme_double_respond(cmd, 0, d->notice_status);
+            return;
+        }
+        log[0] = 0;
+        take_notice(d, log);
+        break;
     default:
         g_assert_cmpuint(len, ==, 512);
         break;

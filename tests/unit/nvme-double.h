@@ -88,6 +88,13 @@ typedef struct NvmeDouble {
     unsigned descs_failures;    /* namespace's descriptors */
     bool short_read;            /* the last block of a read is not sent */
     bool long_read;             /* one block too many is sent, once */
+    struct {
+        uint32_t nsid;
+        uint8_t type;
+    } notices[8];               /* of reservations, oldest first */
+    unsigned n_notices;
+    bool endless_notices;       /* the first one stays */
+    uint16_t notice_status;     /* with which their log is refused */
     bool hold_admin;            /* what the host passes on waits as well */
     uint16_t admin_status;      /* for what the host passes on; 0: success */
     uint32_t result;            /* dword 0 of the answers to such commands */

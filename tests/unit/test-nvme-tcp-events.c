@@ -17,6 +17,7 @@
 /* Type and information of an event, and its log page. */
 #define EVENT(type, info, log) ((type) | (info) << 8 | (log) << 16)
 #define ANA_CHANGED EVENT(2, 3, 0x0c)
+#define RESERVATION EVENT(6, 0, 0x80)
 
 static World *ready_world(void)
 {
@@ -34,7 +35,7 @@ static void test_other_events(void)
 {
     static const uint32_t events[] = {
         EVENT(0, 3, 0x01), EVENT(1, 1, 0x02), EVENT(2, 1, 0x03),
-        EVENT(6, 0, 0x80), EVENT(7, 0x55, 0xc0), EVENT(5, 0xff, 0xff),
+        EVENT(6, 1, 0x81), EVENT(7, 0x55, 0xc0), EVENT(5, 0xff, 0xff),
     };
     World *w = ready_world();
 
@@ -51,6 +52,111 @@ static void test_other_events(void)
     g_assert_true(w->d->have_event);
     g_assert_cmpuint(w->info_changes, ==, 0);
     g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    world_free(w);
+}
+
+/* ---- reservations that others took away ---- */
+
+/* The event, and how often the log was read for it. */
+static unsigned notice_event(World *w)
+{
+    w->d->log_reads = 0;
+    nvme_double_raw_event(w->d, RESERVATION);
+    world_settle(w);
+    g_assert_cmphex(w->d->last_log, ==, 0x80);
+    g_assert_true(w->d->have_event);
+    return w->d->log_reads;
+}
+
+static void add_notice(World *w, uint32_t nsid, uint8_t type)
+{
+    unsigned i = w->d->n_notices++;
+
+    w->d->notices[i].nsid = nsid;
+    w->d->notices[i].type = type;
+}
+
+static void expect_notices(World *w, unsigned one, unsigned two,
+                           unsigned three)
+{
+    g_assert_cmpuint(w->notices[1], ==, one);
+    g_assert_cmpuint(w->notices[2], ==, two);
+    g_assert_cmpuint(w->notices[3], ==, three);
+    memset(w->notices, 0, sizeof(w->notices));
+}
+
+/* All that are there, up to an empty page. */
+static void test_reservations(void)
+{
+    World *w = ready_world();
+
+    g_assert_cmpuint(notice_event(w), ==, 1);
+    expect_notices(w, 0, 0, 0);
+    for (unsigned type = 1; type <= 3; type++) {
+        add_notice(w, 1, type);
+    }
+    add_notice(w, 1, 2);
+    g_assert_cmpuint(notice_event(w), ==, 5);
+    expect_notices(w, 1, 2, 1);
+    add_notice(w, 1, 3);
+    g_assert_cmpuint(notice_event(w), ==, 2);
+    expect_notices(w, 0, 0, 1);
+    world_free(w);
+}
+
+/* Of another namespace, of all, or of a type that there is not. */
+static void test_reservations_not_ours(void)
+{
+    World *w = ready_world();
+
+    add_notice(w, 2, 1);
+    add_notice(w, 0, 1);
+    add_notice(w, 0xffffffff, 1);
+    add_notice(w, 1, 4);
+    add_notice(w, 1, 255);
+    add_notice(w, 1, 1);
+    g_assert_cmpuint(notice_event(w), ==, 7);
+    expect_notices(w, 1, 0, 0);
+    world_free(w);
+}
+
+/* A target that never comes to an end, or has no such log. */
+static void test_reservations_wrong(void)
+{
+    World *w = ready_world();
+
+    add_notice(w, 1, 2);
+    w->d->endless_notices = true;
+    g_assert_cmpuint(notice_event(w), ==, 256);
+    expect_notices(w, 0, 256, 0);
+    w->d->notice_status = 0x4109;
+    g_assert_cmpuint(notice_event(w), ==, 1);
+    expect_notices(w, 0, 0, 0);
+    w->d->notice_status = 0;
+    w->d->endless_notices = false;
+    g_assert_cmpuint(notice_event(w), ==, 2);
+    expect_notices(w, 0, 1, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    world_free(w);
+}
+
+/* The connection ends in the middle: what comes after it is told. */
+static void test_reservations_and_loss(void)
+{
+    World *w = ready_world();
+
+    add_notice(w, 1, 1);
+    nvme_double_raw_event(w->d, RESERVATION);
+    memory_net_end_all(w->d->net, 0);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+    w->d->n_notices = 0;
+    w->d->have_event = false;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 5));
+    world_settle(w);
+    expect_notices(w, 0, 0, 0);
+    add_notice(w, 1, 2);
+    notice_event(w);
+    expect_notices(w, 0, 1, 0);
     world_free(w);
 }
 
@@ -491,6 +597,13 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/nvme-tcp/events/other", test_other_events);
+    g_test_add_func("/nvme-tcp/events/reservations", test_reservations);
+    g_test_add_func("/nvme-tcp/events/reservations-not-ours",
+                    test_reservations_not_ours);
+    g_test_add_func("/nvme-tcp/events/reservations-wrong",
+                    test_reservations_wrong);
+    g_test_add_func("/nvme-tcp/events/reservations-and-loss",
+                    test_reservations_and_loss);
     g_test_add_func("/nvme-tcp/events/rearm", test_rearm);
     g_test_add_func("/nvme-tcp/events/not-ours", test_not_ours);
     g_test_add_func("/nvme-tcp/events/lost-answer", test_lost_answer);
