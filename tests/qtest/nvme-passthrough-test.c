@@ -22,6 +22,14 @@ enum {
 
 /* Notice, namespace attribute changed, log page 04h */
 #define EVENT_CHANGED 0x040002
+/* Of the NVM command set, reservation log page available, log page 80h */
+#define EVENT_RESERVATION 0x800006
+
+#define LOG_RESERVATION 0x80
+/* Types of its pages, and bits of the mask */
+enum { RESV_EMPTY, RESV_REGISTRATION_PREEMPTED, RESV_RELEASED,
+       RESV_PREEMPTED };
+enum { FEATURE_MASK = 0x82, FEATURE_PERSIST = 0x83 };
 
 /* Two cards are two hosts with one namespace. */
 typedef struct World {
@@ -231,6 +239,111 @@ static void test_preempt(void)
     end(&w);
 }
 
+/* ---- what the hosts hear of it ---- */
+
+static void acquire(Nvme *n, unsigned type, uint64_t key, uint64_t preempted)
+{
+    nvme_assert_status(resv(n, OP_RESV_ACQUIRE, type << 8 | !!preempted, key,
+                            preempted), ST_OK);
+}
+
+static uint16_t ask(Nvme *n)
+{
+    return nvme_submit(n, 0, (SnNvmeSqe) { .opcode = OP_ASYNC_EVENT });
+}
+
+static void expect_event(Nvme *n, uint16_t cid)
+{
+    nvme_assert_status(nvme_wait(n, 0, cid), ST_OK);
+    g_assert_cmphex(n->result, ==, EVENT_RESERVATION);
+}
+
+/* The next page; 0: there is none. */
+static unsigned page_type(Nvme *n, uint64_t count)
+{
+    struct nvme_resv_notification_log log;
+
+    nvme_assert_status(nvme_get_log(n, LOG_RESERVATION, 0, &log,
+                                    sizeof(log)), ST_OK);
+    g_assert_cmpuint(log.lpc, ==, count);
+    g_assert_cmpuint(log.nsid, ==, log.rnlpt ? 1 : 0);
+    g_assert_cmpuint(log.nalp, ==, 0);
+    return log.rnlpt;
+}
+
+static void test_notices(void)
+{
+    uint16_t cid;
+    World w;
+
+    start(&w);
+    register_both(&w);
+    acquire(&w.n[0], WRITE_EXCLUSIVE, keys[0], 0);
+    cid = ask(&w.n[0]);
+    acquire(&w.n[1], WRITE_EXCLUSIVE, keys[1], keys[0]);
+    expect_event(&w.n[0], cid);
+    g_assert_cmpuint(page_type(&w.n[0], 1), ==, RESV_REGISTRATION_PREEMPTED);
+    g_assert_cmpuint(page_type(&w.n[0], 0), ==, RESV_EMPTY);
+    /* Whoever does it does not hear of it. */
+    g_assert_cmpuint(page_type(&w.n[1], 0), ==, RESV_EMPTY);
+    /* Cleared, the third action of the other host */
+    register_both(&w);
+    cid = ask(&w.n[0]);
+    nvme_assert_status(resv(&w.n[1], OP_RESV_RELEASE, 1, keys[1], 0), ST_OK);
+    expect_event(&w.n[0], cid);
+    g_assert_cmpuint(page_type(&w.n[0], 2), ==, RESV_PREEMPTED);
+    end(&w);
+}
+
+static unsigned feature(Nvme *n, uint8_t opcode, uint8_t fid, uint32_t value)
+{
+    return nvme_admin(n, (SnNvmeSqe) { .opcode = opcode, .nsid = 1,
+                                       .cdw10 = fid, .cdw11 = value });
+}
+
+static void test_notices_masked(void)
+{
+    uint16_t cid;
+    World w;
+
+    start(&w);
+    register_both(&w);
+    nvme_assert_status(feature(&w.n[0], OP_SET_FEATURES, FEATURE_MASK,
+                               1 << RESV_REGISTRATION_PREEMPTED), ST_OK);
+    cid = ask(&w.n[0]);
+    acquire(&w.n[1], WRITE_EXCLUSIVE, keys[1], keys[0]);
+    register_both(&w);
+    nvme_assert_status(resv(&w.n[1], OP_RESV_RELEASE, 1, keys[1], 0), ST_OK);
+    expect_event(&w.n[0], cid);
+    g_assert_cmpuint(page_type(&w.n[0], 1), ==, RESV_PREEMPTED);
+    g_assert_cmpuint(page_type(&w.n[0], 0), ==, RESV_EMPTY);
+    end(&w);
+}
+
+/* What one host sets is so for both, and in the report. */
+static void test_persistence(void)
+{
+    World w;
+
+    start(&w);
+    for (int on = 1; on >= 0; on--) {
+        SnNvmeSqe cmd = { .opcode = OP_RESV_REPORT, .nsid = 1,
+                          .prp1 = w.n[1].buffer, .cdw10 = 1023,
+                          .cdw11 = RESV_EXTENDED };
+
+        nvme_assert_status(feature(&w.n[0], OP_SET_FEATURES, FEATURE_PERSIST,
+                                   on), ST_OK);
+        nvme_assert_status(feature(&w.n[1], OP_GET_FEATURES, FEATURE_PERSIST,
+                                   0), ST_OK);
+        g_assert_cmpuint(w.n[1].result, ==, on);
+        nvme_assert_status(nvme_command(&w.n[1], 1, cmd), ST_OK);
+        g_assert_cmpuint(qtest_readb(w.m.qts, w.n[1].buffer + 9), ==, on);
+    }
+    nvme_assert_status(feature(&w.n[0], OP_SET_FEATURES, FEATURE_PERSIST, 2),
+                       ST_INVALID_FIELD);
+    end(&w);
+}
+
 static void test_reservation_errors(void)
 {
     SnNvmeSqe cmd = { .opcode = OP_RESV_REGISTER, .nsid = 1,
@@ -266,6 +379,9 @@ int main(int argc, char **argv)
     g_test_add_func("/passthrough/compare", test_compare);
     g_test_add_func("/passthrough/reservation", test_reservation);
     g_test_add_func("/passthrough/preempt", test_preempt);
+    g_test_add_func("/passthrough/notices", test_notices);
+    g_test_add_func("/passthrough/notices-masked", test_notices_masked);
+    g_test_add_func("/passthrough/persistence", test_persistence);
     g_test_add_func("/passthrough/reservation-errors",
                     test_reservation_errors);
     return g_test_run();

@@ -307,7 +307,7 @@ void nvme_double_passed(Command *cmd)
     }
     if (d->admin_status && !cmd->conn->qid) {
         nvme_double_respond(cmd, 0, d->admin_status);
-    } else if ((cmd->sqe[0] & 3) == 2) {
+    } else if ((cmd->sqe[0] & 3) == 2 && len) {
         memset(data, 0x3c, len);
         nvme_double_respond_data(cmd, data, len);
     } else {
@@ -337,7 +337,15 @@ void nvme_double_admin(Command *cmd)
         nvme_double_respond(cmd, 1, SUCCESS);
         break;
     case 0x09:
-        do_set_features(cmd);
+        if (cmd->sqe[40] == 0x83) {
+            nvme_double_passed(cmd);
+        } else {
+            do_set_features(cmd);
+        }
+        break;
+    case 0x0a:
+        g_assert_cmphex(cmd->sqe[40], ==, 0x83);
+        nvme_double_passed(cmd);
         break;
     case 0x0c:
         cmd->conn->event_cid = cmd->cid;

@@ -18,8 +18,12 @@
 #define ACQUIRE 0x11
 #define RELEASE 0x15
 #define VENDOR 0x80
-#define IDENTIFY 0x06           /* these two are admin commands */
+#define IDENTIFY 0x06           /* these are admin commands */
+#define SET_FEATURES 0x09
+#define GET_FEATURES 0x0a
 #define LBA_STATUS 0x86
+
+#define RESV_PERSIST 0x83       /* a feature of the namespace's */
 
 /* A request that is such a command. */
 typedef struct Passed {
@@ -37,7 +41,8 @@ static void pass_init(Passed *p, uint8_t opcode, uint64_t slba, uint32_t nlb)
     p->cmd.sqe.cdw10 = GUINT32_TO_LE((uint32_t)slba);
     p->cmd.sqe.cdw11 = GUINT32_TO_LE((uint32_t)(slba >> 32));
     p->cmd.sqe.cdw12 = GUINT32_TO_LE(nlb - 1);
-    p->cmd.admin = opcode == IDENTIFY || opcode == LBA_STATUS;
+    p->cmd.admin = opcode == IDENTIFY || opcode == LBA_STATUS ||
+                   opcode == SET_FEATURES || opcode == GET_FEATURES;
     p->cmd.dir = SN_NVME_NO_DATA;
 }
 
@@ -95,7 +100,22 @@ static const Kind kinds[] = {
     { RELEASE, SN_NVME_OUT, 8 }, { REPORT, SN_NVME_IN, 4096 },
     { REPORT, SN_NVME_IN, 64 }, { COMPARE, SN_NVME_OUT, 8192 },
     { LBA_STATUS, SN_NVME_IN, 4096 }, { IDENTIFY, SN_NVME_IN, 4096 },
+    { SET_FEATURES }, { GET_FEATURES },
 };
+
+/* Dword 10, and 11 above: blocks, unless it must be something else. */
+static uint64_t slba_of(const Kind *kind)
+{
+    switch (kind->opcode) {
+    case IDENTIFY:
+        return 0;
+    case SET_FEATURES:
+    case GET_FEATURES:
+        return RESV_PERSIST;
+    default:
+        return 3;
+    }
+}
 
 /* The far side has the command, in it only what is ours replaced. */
 static void check_passed(World *w, const Kind *kind, const Passed *p)
@@ -122,7 +142,7 @@ static void run_kinds(const char *params)
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
         const Kind *kind = &kinds[i];
 
-        pass_init(&p, kind->opcode, kind->opcode == IDENTIFY ? 0 : 3,
+        pass_init(&p, kind->opcode, slba_of(kind),
                   kind->opcode == COMPARE ? 16 : 1);
         p.cmd.dir = kind->dir;
         w->d->result = 0x12345678 + i;

@@ -199,7 +199,7 @@ typedef enum SnCtrlState {
     SN_CTRL_FATAL,
 } SnCtrlState;
 
-/* What Get Features tells of the controller; 05h is in SnCtrlNs. */
+/* What Get Features tells of the controller; 05h and 82h are in SnCtrlNs. */
 typedef struct SnCtrlFeatures {
     uint32_t arbitration;       /* 01h */
     uint32_t power;             /* 02h */
@@ -535,6 +535,11 @@ uint16_t sn_ctrl_fuses(SnCtrl *ctrl);
 SnCtrlStatus sn_ctrl_io_passthrough(SnCtrlReq *req);
 /* Likewise an admin command, whose data goes to the guest: Get LBA Status. */
 SnCtrlStatus sn_ctrl_admin_passthrough(SnCtrlReq *req);
+/*
+ * Get or Set Features about the namespace, whose far side has the value. Set
+ * Features for all (NSID FFFFFFFFh) sets those that have a feature 83h.
+ */
+SnCtrlStatus sn_ctrl_pass_feature(SnCtrlReq *req);
 /* The optional commands that the namespaces support together: ONCS. */
 uint16_t sn_ctrl_oncs(SnCtrl *ctrl);
 

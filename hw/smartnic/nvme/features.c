@@ -30,6 +30,7 @@ enum {
     HOST_ID_EXTENDED = 1 << 0,  /* CDW11 of feature 81h: 16 bytes, not 8 */
     ORIGIN_HOST = 1,            /* of the timestamp: Set Features */
     ORIGIN_SHIFT = 49,
+    NOTICE_MASK = 7 << 1,       /* CDW11 of feature 82h: bits RNLPT */
 };
 
 /* Section 5.21.1: either a dword that is just kept, or functions. */
@@ -63,6 +64,7 @@ void sn_ctrl_features_reset(SnCtrl *ctrl)
     for (unsigned i = 1; i <= SN_CTRL_MAX_NSID; i++) {
         if (ctrl->ns[i]) {
             ctrl->ns[i]->error_recovery = 0;
+            ctrl->ns[i]->notice_mask = 0;
         }
     }
 }
@@ -264,6 +266,78 @@ static SnCtrlStatus set_host_id(SnCtrlReq *req, SnCtrlFeatures *f)
     return status;
 }
 
+/* ---- 82h, 83h: reservations of a namespace ---- */
+
+/*
+ * The one that is asked for; NULL and @status why not. All at once is no
+ * question, one without reservations has none of this, and so has one that is
+ * not active (section 6.1.5).
+ */
+static SnCtrlNs *reserved_ns(SnCtrlReq *req, SnCtrlStatus *status)
+{
+    uint32_t nsid = GUINT32_FROM_LE(req->sqe.nsid);
+    SnCtrlNs *ns = sn_ctrl_ns(req->ctrl, nsid);
+
+    if (ns && sn_ctrl_ns_has_reservations(ns)) {
+        return ns;
+    }
+    *status = nsid != NSID_ALL && (!nsid || nsid > SN_CTRL_MAX_NSID)
+              ? SN_CTRL_INVALID_NS
+              : sn_ctrl_bad_field(req, offsetof(SnNvmeSqe, nsid), 0);
+    return NULL;
+}
+
+static SnCtrlStatus get_resv_mask(SnCtrlReq *req, const SnCtrlFeatures *f)
+{
+    SnCtrlStatus status = 0;
+    SnCtrlNs *ns = reserved_ns(req, &status);
+
+    if (ns) {
+        req->result = f == &req->ctrl->features ? ns->notice_mask : 0;
+    }
+    return status;
+}
+
+/* Pages that there are already stay. */
+static SnCtrlStatus set_resv_mask(SnCtrlReq *req, SnCtrlFeatures *f)
+{
+    uint32_t nsid = GUINT32_FROM_LE(req->sqe.nsid);
+    SnCtrlStatus status = 0;
+
+    if (cdw11_of(req) & ~NOTICE_MASK) {
+        return bad_cdw11(req, __builtin_ctz(cdw11_of(req) & ~NOTICE_MASK));
+    }
+    if (nsid != NSID_ALL && !reserved_ns(req, &status)) {
+        return status;
+    }
+    for (unsigned i = 1; i <= SN_CTRL_MAX_NSID; i++) {
+        SnCtrlNs *ns = sn_ctrl_ns(req->ctrl, i);
+
+        if (ns && sn_ctrl_ns_has_reservations(ns) &&
+            (nsid == i || nsid == NSID_ALL)) {
+            ns->notice_mask = cdw11_of(req);
+        }
+    }
+    return 0;
+}
+
+/* Persist Through Power Loss is a state of the far side's. */
+static SnCtrlStatus get_resv_persist(SnCtrlReq *req, const SnCtrlFeatures *f)
+{
+    SnCtrlStatus status = 0;
+
+    return reserved_ns(req, &status) ? sn_ctrl_pass_feature(req) : status;
+}
+
+static SnCtrlStatus set_resv_persist(SnCtrlReq *req, SnCtrlFeatures *f)
+{
+    SnCtrlStatus status = 0;
+    bool all = GUINT32_FROM_LE(req->sqe.nsid) == NSID_ALL;
+
+    return all || reserved_ns(req, &status) ? sn_ctrl_pass_feature(req)
+                                            : status;
+}
+
 /* ---- all of them ---- */
 
 #define DWORD(field, bits) \
@@ -287,20 +361,31 @@ static const Feature features[256] = {
                                           0xff | NVME_CTRL_OAES_NA) },
     [NVME_FEAT_FID_TIMESTAMP] = { CODE(timestamp) },
     [NVME_FEAT_FID_HOST_ID] = { CODE(host_id) },
+    [NVME_FEAT_FID_RESV_MASK] = { CODE(resv_mask), .per_namespace = true },
+    [NVME_FEAT_FID_RESV_PERSIST] = { CODE(resv_persist),
+                                     .per_namespace = true },
 };
+
+/* Whether there is what the feature is about. */
+static bool is_supported(SnCtrl *ctrl, uint8_t fid)
+{
+    switch (fid) {
+    case NVME_FEAT_FID_VOLATILE_WC:     /* section 5.21.1.6 */
+        return sn_ctrl_has_write_cache(ctrl);
+    case NVME_FEAT_FID_RESV_MASK:
+    case NVME_FEAT_FID_RESV_PERSIST:
+        return sn_ctrl_has_reservations(ctrl);
+    default:
+        return features[fid].known;
+    }
+}
 
 /* The feature that CDW10 names; NULL: there is none. */
 static const Feature *feature_of(SnCtrlReq *req)
 {
     uint8_t fid = GUINT32_FROM_LE(req->sqe.cdw10);
 
-    /* Section 5.21.1.6: it goes with the cache. */
-    if (!features[fid].known ||
-        (fid == NVME_FEAT_FID_VOLATILE_WC &&
-         !sn_ctrl_has_write_cache(req->ctrl))) {
-        return NULL;
-    }
-    return &features[fid];
+    return is_supported(req->ctrl, fid) ? &features[fid] : NULL;
 }
 
 SnCtrlStatus sn_ctrl_admin_get_features(SnCtrlReq *req)

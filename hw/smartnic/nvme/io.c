@@ -123,9 +123,9 @@ static SnCtrlStatus flush_all(SnCtrlReq *req)
 
 void sn_ctrl_io_ns_gone(SnCtrlReq *req)
 {
-    if (req->sq->id && GUINT32_FROM_LE(req->sqe.nsid) == NSID_ALL) {
+    if (GUINT32_FROM_LE(req->sqe.nsid) == NSID_ALL) {
         sn_ctrl_req_stop(req);
-        flushed_one(req, 0);
+        req->done(req, 0);      /* goes on with the next one */
     } else {
         sn_ctrl_complete(req, SN_CTRL_INVALID_NS);
     }

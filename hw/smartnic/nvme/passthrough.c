@@ -7,6 +7,8 @@
  */
 #include "ctrl-internal.h"
 
+#define NSID_ALL 0xffffffffu
+
 /* What this side has to know of such a command. */
 typedef struct Meaning {
     SnNvmeDir dir;
@@ -51,7 +53,8 @@ static void done(SnCtrlReq *req, int ret)
     sn_ctrl_io_done(req, ret);
 }
 
-static SnCtrlStatus send(SnCtrlReq *req, const Meaning *m, bool admin)
+static SnCtrlStatus send(SnCtrlReq *req, const Meaning *m, bool admin,
+                         void (*then)(SnCtrlReq *req, int ret))
 {
     SnCtrlStatus status;
 
@@ -75,7 +78,7 @@ static SnCtrlStatus send(SnCtrlReq *req, const Meaning *m, bool admin)
     req->io.iov = req->data.iov;
     req->io.iovcnt = req->data.iovcnt;
     req->io.nvme = &req->nvme;
-    sn_ctrl_req_submit(req, done);
+    sn_ctrl_req_submit(req, then);
     return SN_CTRL_PENDING;
 }
 
@@ -91,7 +94,7 @@ SnCtrlStatus sn_ctrl_io_passthrough(SnCtrlReq *req)
         status = sn_ctrl_check_blocks(req, sn_ctrl_slba(req),
                                       sn_ctrl_nlb(req));
     }
-    return status ? status : send(req, &m, false);
+    return status ? status : send(req, &m, false, done);
 }
 
 /* Get LBA Status (NVM Command Set 1.0 section 4.2): MNDW is dword 12. */
@@ -102,8 +105,55 @@ SnCtrlStatus sn_ctrl_admin_passthrough(SnCtrlReq *req)
     uint32_t nsid = GUINT32_FROM_LE(req->sqe.nsid);
 
     req->ns = sn_ctrl_ns(req->ctrl, nsid);
-    return req->ns ? send(req, &m, true)
+    return req->ns ? send(req, &m, true, done)
                    : sn_ctrl_no_namespace(req->ctrl, nsid);
+}
+
+/* The next namespace after req->at that has feature 83h (RESCAP bit 0). */
+static SnCtrlNs *next_to_set(SnCtrlReq *req)
+{
+    while (++req->at <= SN_CTRL_MAX_NSID) {
+        SnCtrlNs *ns = sn_ctrl_ns(req->ctrl, req->at);
+
+        if (ns && sn_ctrl_ns_has_reservations(ns) &&
+            sn_ctrl_ns_info(ns)->nvme.rescap & NVME_NS_RESCAP_PTPL) {
+            return ns;
+        }
+    }
+    return NULL;
+}
+
+static void set_one(SnCtrlReq *req, int ret);
+
+/* One after the other. What it sets in the first stays if the next fails. */
+static SnCtrlStatus set_next(SnCtrlReq *req)
+{
+    req->ns = next_to_set(req);
+    return req->ns ? send(req, &(Meaning){ .once = true }, true, set_one) : 0;
+}
+
+static void set_one(SnCtrlReq *req, int ret)
+{
+    SnCtrlStatus status = ret ? sn_ctrl_status_of(req, ret) : set_next(req);
+
+    if (status == SN_CTRL_PENDING) {
+        sn_ctrl_wake(req->ctrl);        /* which kicks the other volume */
+    } else {
+        sn_ctrl_complete(req, status);
+    }
+}
+
+SnCtrlStatus sn_ctrl_pass_feature(SnCtrlReq *req)
+{
+    const Meaning m = { .once = req->sqe.opcode == nvme_admin_set_features };
+    uint32_t nsid = GUINT32_FROM_LE(req->sqe.nsid);
+
+    if (nsid == NSID_ALL) {
+        req->at = 0;
+        return set_next(req);
+    }
+    req->ns = sn_ctrl_ns(req->ctrl, nsid);
+    return send(req, &m, true, done);
 }
 
 uint16_t sn_ctrl_oncs(SnCtrl *ctrl)
