@@ -29,6 +29,24 @@ cannot() { ! "$@"; }
 conflict() {
     refused 'Reservation Conflict' nvme write $disk -c 7 -z 4096 -d /dev/zero
 }
+notice() {  # the type of the next page of notifications, which is read; or 0
+    nvme resv-notif-log /dev/nvme0 |
+        sed -n 's/.*Log Page Type[^:]*: \([0-9]*\).*/\1/p'
+}
+hears() {  # hears TYPE... : waits for these pages, in this order
+    for type; do
+        until page=$(notice) && [ "$page" != 0 ]; do
+            usleep 20000
+        done
+        [ "$page" = $type ] || { echo "page of type $page"; return 1; }
+    done
+}
+quiet() { [ "$(notice)" = 0 ]; }
+persists() {  # persists VALUE : of feature 83h, and in the report
+    check feature "value:(0x)?0*$1\$" \
+        "$(nvme get-feature /dev/nvme0 -n 1 -f 0x83)"
+    check report "^ptpls *: $1\$" "$(resv report --eds -d 256)"
+}
 """ + OBEY
 
 
@@ -111,6 +129,41 @@ class Reservations(NativeCardTest):
         self.assertEqual(self.shared.stats()["resv-acquire"], before + 1)
         self.tell(a, "resv acquire --crkey 0xa --rtype 1")
         self.tell(self.b, "report 1 1 1")
+
+    def test_notices(self):
+        """A guest hears what another one does to its reservation."""
+        a, b = self.a, self.b
+        self.tell(a, "resv register --nrkey 0xa")
+        self.tell(b, "resv register --nrkey 0xb")
+        self.tell(a, "resv acquire --crkey 0xa --rtype 1")
+        self.tell(a, "quiet")
+        # Registration preempted
+        preempt = "resv acquire --crkey 0xb --prkey 0xa --rtype 3 --racqa 1"
+        self.tell(b, preempt)
+        self.tell(a, "hears 1")
+        # Released, and with it the way that it gave to registrants; cleared
+        self.tell(a, "resv register --nrkey 0xa")
+        self.tell(b, "resv release --crkey 0xb --rtype 3")
+        self.tell(b, "resv release --crkey 0xb --rrela 1")
+        self.tell(a, "hears 2 3")
+        # What is masked is not heard, but what comes after it.
+        self.tell(a, "nvme set-feature /dev/nvme0 -n 1 -f 0x82 -v 2")
+        self.tell(a, "resv register --nrkey 0xa")
+        self.tell(b, "resv register --nrkey 0xb")
+        self.tell(b, preempt)
+        self.tell(a, "resv register --nrkey 0xa")
+        self.tell(b, "resv release --crkey 0xb --rrela 1")
+        self.tell(a, "hears 3")
+        self.tell(a, "quiet")
+        self.tell(b, "quiet")
+
+    def test_persistence(self):
+        """A state of the namespace: both guests see what one sets."""
+        for value in (1, 0):
+            self.tell(self.a, "nvme set-feature /dev/nvme0 -n 1 -f 0x83 "
+                      f"-v {value}")
+            self.tell(self.a, f"persists {value}")
+            self.tell(self.b, f"persists {value}")
 
     def test_reset_keeps_them(self):
         """A controller reset in a guest takes back nothing."""
