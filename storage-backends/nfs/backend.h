@@ -147,6 +147,7 @@ typedef struct SnNfsUncommitted {
     GQueue flushing;            /* the COMMIT under way is theirs */
     int error;                  /* lost data: for the next flush to tell */
     SnTimer *retry_timer;
+    bool retry_set;             /* it is, and COMMIT waits for it */
 } SnNfsUncommitted;
 
 struct SnBackend {

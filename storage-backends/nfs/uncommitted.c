@@ -133,6 +133,19 @@ static void ready_again(SnBackend *be)
     }
 }
 
+/* The server is not ready for a COMMIT, or for a WRITE of a rewrite. */
+static void retry_later(SnBackend *be)
+{
+    be->unc.retry_set = true;
+    sn_timer_arm_in(be->loop, be->unc.retry_timer, RETRY_DELAY);
+}
+
+static void end_retry(SnBackend *be)
+{
+    be->unc.retry_set = false;
+    sn_timer_disarm(be->loop, be->unc.retry_timer);
+}
+
 /* -------------------------------------------------------- writing it again */
 
 static void rewrite_next(SnBackend *be);
@@ -168,7 +181,7 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
     sn_nfs_arm_step(be);
     verdict = sn_nfs_judge(res->status, true, &err);
     if (verdict == SN_NFS_LATER) {
-        sn_timer_arm_in(be->loop, u->retry_timer, RETRY_DELAY);
+        retry_later(be);
         return;
     }
     if (verdict == SN_NFS_RESTART) {
@@ -230,6 +243,7 @@ void sn_nfs_unc_drained(SnBackend *be)
         u->rewrite_pending || u->rewriting.head) {
         return;
     }
+    end_retry(be);              /* of a COMMIT that has no use any more */
     put_behind(&u->written, &u->rewriting);
     u->new_bytes = 0;
     u->rewrite_done = 0;
@@ -257,7 +271,7 @@ static void commit(SnBackend *be)
     COMMIT3args args = { .file = sn_nfs_fh(be) };
     SnSockets *before;
 
-    if (u->commit_pending || u->rewrite) {
+    if (u->commit_pending || u->rewrite || u->retry_set) {
         return;
     }
     put_behind(&u->written, &u->committing);
@@ -296,7 +310,7 @@ static void commit_refused(SnBackend *be, nfsstat3 status)
     switch (sn_nfs_judge(status, true, &err)) {
     case SN_NFS_LATER:
         take_back(u);
-        sn_timer_arm_in(be->loop, u->retry_timer, RETRY_DELAY);
+        retry_later(be);
         if (be->state == SN_NFS_RECOVERING) {
             sn_nfs_arm_step(be);
         }
@@ -359,13 +373,15 @@ static void committed(struct rpc_context *rpc, int status, void *data,
 static void again(void *opaque)
 {
     SnBackend *be = opaque;
+    SnNfsUncommitted *u = &be->unc;
     SnSockets *before = sn_nfs_enter(be);
 
-    if (be->unc.rewriting.head) {
-        rewrite_next(be);
-    } else {
+    u->retry_set = false;
+    if (!u->rewrite) {
         commit(be);
-    }
+    } else if (u->rewriting.head) {
+        rewrite_next(be);
+    }                           /* else it begins when all is drained */
     sn_nfs_leave(be, before);
     sn_nfs_flush(be);
 }
@@ -423,7 +439,7 @@ void sn_nfs_unc_forget(SnBackend *be)
     u->rewrite_pending = false;
     take_back(u);
     put_before(&u->rewriting, &u->written);
-    sn_timer_disarm(be->loop, u->retry_timer);
+    end_retry(be);
 }
 
 void sn_nfs_unc_init(SnBackend *be)

@@ -434,6 +434,16 @@ static void take_credentials(Call *c)
     get_opaque(c, &len);
 }
 
+static bool is_held(const NfsDouble *d, const Call *c)
+{
+    if (!d->hold || c->prog != PROG_NFS) {
+        return false;
+    }
+    return d->hold_proc ? c->proc == d->hold_proc
+                        : c->proc == NFS_READ || c->proc == NFS_WRITE ||
+                          c->proc == NFS_COMMIT;
+}
+
 static void take_call(Conn *conn, const uint8_t *bytes, size_t len)
 {
     NfsDouble *d = conn->d;
@@ -453,9 +463,7 @@ static void take_call(Conn *conn, const uint8_t *bytes, size_t len)
     c->args = g_bytes_new(c->at, c->len);
     if (d->silent) {
         call_free(c);
-    } else if (d->hold && c->prog == PROG_NFS &&
-               (c->proc == NFS_READ || c->proc == NFS_WRITE ||
-                c->proc == NFS_COMMIT)) {
+    } else if (is_held(d, c)) {
         g_queue_push_tail(&d->held, c);
     } else {
         carry_out(c);

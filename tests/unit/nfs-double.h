@@ -40,6 +40,7 @@ typedef struct NfsDouble {
     bool always_stable;         /* WRITE says FILE_SYNC by itself */
     bool no_mapper;             /* nobody listens at port 111 */
     bool hold;                  /* READ, WRITE and COMMIT wait for release */
+    unsigned hold_proc;         /* only this one does; 0: all three */
     bool silent;                /* no answer at all */
     bool swallow;               /* WRITE is carried out and not answered */
 

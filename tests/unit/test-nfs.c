@@ -11,6 +11,8 @@
 #include "backend-checks.h"
 #include "nfs-double.h"
 
+enum { NFS_NOSPC = 28, NFS_ROFS = 30, NFS_STALE = 70, NFS_JUKEBOX = 10008 };
+
 static void test_bring_up(void)
 {
     World *w = nfs_world_new(1);
@@ -155,6 +157,97 @@ static void test_new_verifier(void)
 {
     check_new_verifier(true);
     check_new_verifier(false);
+}
+
+static void submit_flush(World *w, Req *r)
+{
+    req_submit(w, r, SN_IO_FLUSH, 0, 0, 0, NULL, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+}
+
+static void submit_write(World *w, Req *r, unsigned flags, uint64_t offset,
+                         const uint8_t *buf)
+{
+    req_submit(w, r, SN_IO_WRITE, flags, offset, 4096, buf, w->rand);
+    sn_volume_kick(w->vol);
+    world_settle(w);
+}
+
+static void fail_next(NfsDouble *d, unsigned proc, unsigned count,
+                      unsigned status)
+{
+    d->fail_proc = proc;
+    d->fail_count = count;
+    d->fail_status = status;
+}
+
+/* Answers what is held, but not what comes then. */
+static void release_and_hold(World *w)
+{
+    nfs_double_release(w->nfs);
+    w->nfs->hold = true;
+    world_settle(w);
+}
+
+static void check_done(Req *r, int ret)
+{
+    g_assert_false(r->busy);
+    g_assert_cmpint(r->ret, ==, ret);
+    req_clear(r);
+}
+
+/* The COMMIT that waits has no place in what comes instead of it. */
+static void test_verifier_while_commit_waits(void)
+{
+    World *w = nfs_world_new(24);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[4096];
+    Req flush = { 0 }, r = { 0 };
+
+    nfs_world_open_ready(w, "");
+    memset(a, 0xaa, sizeof(a));
+    memset(b, 0xbb, sizeof(b));
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, a), ==, 0);
+    fail_next(d, NFS_COMMIT, 1, NFS_JUKEBOX);
+    submit_flush(w, &flush);
+    memset(d->disk, 0, NFS_DOUBLE_SIZE);
+    d->verf++;
+    d->hold = true;
+    d->hold_proc = NFS_WRITE;
+    submit_write(w, &r, 0, 2048, b);
+    release_and_hold(w);
+    check_done(&r, 0);
+    test_loop_advance(w->loop, 2 * SN_NS_PER_S);
+    g_assert_cmpuint(d->held.length, ==, 1);
+    nfs_double_release(d);
+    world_settle(w);
+    check_done(&flush, 0);
+    g_assert_cmpmem(d->stable, 2048, a, 2048);
+    g_assert_cmpmem(d->stable + 2048, 4096, b, 4096);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
+}
+
+/* Nobody else goes before what the server asked to wait with. */
+static void test_commit_waits(void)
+{
+    World *w = nfs_world_new(25);
+    NfsDouble *d = w->nfs;
+    Req reqs[2] = { 0 };
+    uint8_t buf[4096] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, buf), ==, 0);
+    fail_next(d, NFS_COMMIT, 1, NFS_JUKEBOX);
+    submit_flush(w, &reqs[0]);
+    submit_flush(w, &reqs[1]);
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 1);
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 2);
+    check_done(&reqs[0], 0);
+    check_done(&reqs[1], 0);
+    nfs_world_free(w);
 }
 
 /* An old write that is written again must not undo a newer, stable one. */
@@ -647,6 +740,9 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/short", test_short);
     g_test_add_func("/nfs/restart-loses-nothing", test_restart_loses_nothing);
     g_test_add_func("/nfs/new-verifier", test_new_verifier);
+    g_test_add_func("/nfs/verifier-while-commit-waits",
+                    test_verifier_while_commit_waits);
+    g_test_add_func("/nfs/commit-waits", test_commit_waits);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
