@@ -326,6 +326,9 @@ static void commit_refused(SnBackend *be, nfsstat3 status)
         }
         end_flushes(be, &u->flushing, err);
         take_back(u);
+        if (u->flushes.head) {
+            commit(be);         /* they have an answer of their own */
+        }
         ready_again(be);
         break;
     }

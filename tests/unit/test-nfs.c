@@ -250,6 +250,29 @@ static void test_commit_waits(void)
     nfs_world_free(w);
 }
 
+/* A flush that waits for its turn has it even when the one before fails. */
+static void test_flush_after_failed_one(void)
+{
+    World *w = nfs_world_new(26);
+    NfsDouble *d = w->nfs;
+    Req reqs[2] = { 0 };
+    uint8_t buf[4096] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, buf), ==, 0);
+    d->hold = true;
+    fail_next(d, NFS_COMMIT, 1, NFS_NOSPC);
+    submit_flush(w, &reqs[0]);
+    submit_flush(w, &reqs[1]);
+    g_assert_cmpuint(d->held.length, ==, 1);
+    nfs_double_release(d);
+    world_settle(w);
+    check_done(&reqs[0], -ENOSPC);
+    check_done(&reqs[1], 0);
+    g_assert_cmpuint(d->stable[0], ==, 1);
+    nfs_world_free(w);
+}
+
 /* An old write that is written again must not undo a newer, stable one. */
 static void test_rewrite_keeps_order(void)
 {
@@ -743,6 +766,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/verifier-while-commit-waits",
                     test_verifier_while_commit_waits);
     g_test_add_func("/nfs/commit-waits", test_commit_waits);
+    g_test_add_func("/nfs/flush-after-failed-one",
+                    test_flush_after_failed_one);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
