@@ -226,7 +226,9 @@ static void rewrite_next(SnBackend *be)
     sn_trace(nfs_rewrite, "id=%s offset=%" PRIu64 " len=%u done=%u", be->id,
              d->offset, d->len, u->rewrite_done);
     args.offset = d->offset + u->rewrite_done;
-    args.count = args.data.data_len = d->len - u->rewrite_done;
+    /* What this server takes at once may be less than the last one did. */
+    args.count = MIN(d->len - u->rewrite_done, be->info.max_transfer);
+    args.data.data_len = args.count;
     args.data.data_val = (char *)d->bytes + u->rewrite_done;
     u->rewrite_pending = true;
     if (rpc_nfs3_write_async(sn_nfs_new_call(c), rewritten, &args, c)) {

@@ -214,6 +214,7 @@ static void do_write(Call *c)
     stable = d->last_stable = get32(c);
     bytes = get_opaque(c, &opaque_len);
     g_assert_cmpuint(len, ==, opaque_len);
+    g_assert_cmpuint(len, <=, d->max);
     g_assert_cmpuint(offset + len, <=, NFS_DOUBLE_SIZE);
     if (d->short_bytes) {
         len = MIN(len, d->short_bytes);

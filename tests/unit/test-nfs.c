@@ -294,6 +294,27 @@ static void test_rewrite_keeps_order(void)
     nfs_world_free(w);
 }
 
+/* After its restart the server takes less at a time, and not all of that. */
+static void test_rewrite_in_parts(void)
+{
+    World *w = nfs_world_new(27);
+    NfsDouble *d = w->nfs;
+    g_autofree uint8_t *buf = g_malloc(128 * 1024);
+
+    nfs_world_open_ready(w, "");
+    memset(buf, 0xaa, 128 * 1024);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 128 * 1024, buf), ==, 0);
+    d->max = 16 * 1024;
+    d->short_bytes = 10000;
+    fail_next(d, NFS_WRITE, 1, NFS_JUKEBOX);
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpmem(d->stable, 128 * 1024, buf, 128 * 1024);
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 1);
+    nfs_world_free(w);
+}
+
 /* A write, carried out, and its answer lost with the connection. */
 static void lose_answer(World *w, Req *r, uint64_t offset, uint32_t len,
                         uint8_t *buf)
@@ -769,6 +790,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/flush-after-failed-one",
                     test_flush_after_failed_one);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
+    g_test_add_func("/nfs/rewrite-in-parts", test_rewrite_in_parts);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/rewrite-before-same-call",
