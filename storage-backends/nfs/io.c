@@ -99,6 +99,9 @@ static void retry_later(SnNfsOp *op)
         op_done(op, 0);         /* nobody wants it */
         return;
     }
+    if (op->type == SN_IO_WRITE) {
+        op->done = 0;           /* older data may be written again meanwhile */
+    }
     op->due = sn_loop_now(be->loop) + RETRY_DELAY;
     g_queue_push_tail_link(&be->retries, &op->link);
     arm_retry(be);

@@ -315,6 +315,37 @@ static void test_rewrite_in_parts(void)
     nfs_world_free(w);
 }
 
+/* The part that is through would be written over by what is older. */
+static void test_rewrite_under_waiting_write(void)
+{
+    World *w = nfs_world_new(28);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[4096];
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "");
+    memset(a, 0xaa, sizeof(a));
+    memset(b, 0xbb, sizeof(b));
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, a), ==, 0);
+    d->hold = true;
+    submit_write(w, &r, SN_IO_FUA, 0, b);
+    d->short_bytes = 1000;
+    release_and_hold(w);
+    d->short_bytes = 0;
+    fail_next(d, NFS_WRITE, 1, NFS_JUKEBOX);
+    nfs_double_release(d);
+    world_settle(w);
+    g_assert_true(r.busy);
+    d->verf++;
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 8192, 4096, a), ==, 0);
+    world_settle(w);
+    g_assert_cmpmem(d->stable, 4096, a, 4096);
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    check_done(&r, 0);
+    g_assert_cmpmem(d->stable, 4096, b, 4096);
+    nfs_world_free(w);
+}
+
 /* A write, carried out, and its answer lost with the connection. */
 static void lose_answer(World *w, Req *r, uint64_t offset, uint32_t len,
                         uint8_t *buf)
@@ -791,6 +822,8 @@ int main(int argc, char **argv)
                     test_flush_after_failed_one);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
     g_test_add_func("/nfs/rewrite-in-parts", test_rewrite_in_parts);
+    g_test_add_func("/nfs/rewrite-under-waiting-write",
+                    test_rewrite_under_waiting_write);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/rewrite-before-same-call",
