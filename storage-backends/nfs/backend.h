@@ -32,6 +32,7 @@
 #include <nfsc/libnfs-raw-nfs.h>
 
 #include "smartnic/backend.h"
+#include "smartnic/log.h"
 #include "sockets.h"
 
 /* Data of one READ or WRITE at most: libnfs closes connections at more. */
@@ -146,6 +147,7 @@ typedef struct SnNfsUncommitted {
     GQueue flushes;             /* of SnNfsOp: need a COMMIT to come */
     GQueue flushing;            /* the COMMIT under way is theirs */
     int error;                  /* lost data: for the next flush to tell */
+    SnLogLimit lost_limit;      /* of lines about it */
     SnTimer *retry_timer;
     bool retry_set;             /* it is, and COMMIT waits for it */
 } SnNfsUncommitted;

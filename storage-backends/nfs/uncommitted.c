@@ -19,7 +19,6 @@
 
 #include "backend.h"
 #include "smartnic/iov.h"
-#include "smartnic/log.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(nfs_commit);
@@ -121,9 +120,11 @@ static void end_flushes(SnBackend *be, GQueue *flushes, int err)
 static void lost(SnBackend *be, const char *what, int err)
 {
     be->unc.error = err;
-    sn_log(SN_LOG_WARN, "volume %s: %s on %s: data that was written cannot be "
-           "made safe: %s: %s; the next flush fails", be->id,
-           be->options.path, be->options.host, what, g_strerror(-err));
+    sn_log_limited(&be->unc.lost_limit, sn_loop_now(be->loop), SN_LOG_WARN,
+                   "volume %s: %s on %s: data that was written cannot be made "
+                   "safe: %s: %s; the next flush fails", be->id,
+                   be->options.path, be->options.host, what,
+                   g_strerror(-err));
 }
 
 static void ready_again(SnBackend *be)
@@ -449,6 +450,8 @@ void sn_nfs_unc_forget(SnBackend *be)
 
 void sn_nfs_unc_init(SnBackend *be)
 {
+    be->unc.lost_limit = (SnLogLimit){ .burst = 3,
+                                       .interval_ns = 60 * SN_NS_PER_S };
     be->unc.retry_timer = be->loop->timer_new(be->loop, again, be);
 }
 

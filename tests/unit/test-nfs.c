@@ -10,6 +10,7 @@
 
 #include "backend-checks.h"
 #include "nfs-double.h"
+#include "smartnic/log.h"
 
 enum { NFS_NOSPC = 28, NFS_ROFS = 30, NFS_STALE = 70, NFS_JUKEBOX = 10008 };
 
@@ -343,6 +344,38 @@ static void test_rewrite_under_waiting_write(void)
     test_loop_advance(w->loop, SN_NS_PER_S);
     check_done(&r, 0);
     g_assert_cmpmem(d->stable, 4096, b, 4096);
+    nfs_world_free(w);
+}
+
+static unsigned lines_about_lost;
+
+static void count_lost(SnLogLevel level, const char *line)
+{
+    lines_about_lost += strstr(line, "cannot be made safe") != NULL;
+}
+
+/* However much is lost. */
+static void test_lost_data_is_told_briefly(void)
+{
+    World *w = nfs_world_new(29);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    for (unsigned i = 0; i < 20; i++) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, i * 512, 512, buf), ==, 0);
+    }
+    lines_about_lost = 0;
+    sn_log_set_func(count_lost);
+    fail_next(d, NFS_WRITE, 10, NFS_NOSPC);
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->stable[9 * 512], ==, 0);
+    g_assert_cmpuint(d->stable[10 * 512], ==, 1);
+    g_assert_cmpuint(lines_about_lost, ==, 3);
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, -ENOSPC);
+    g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
     nfs_world_free(w);
 }
 
@@ -824,6 +857,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/rewrite-in-parts", test_rewrite_in_parts);
     g_test_add_func("/nfs/rewrite-under-waiting-write",
                     test_rewrite_under_waiting_write);
+    g_test_add_func("/nfs/lost-data-is-told-briefly",
+                    test_lost_data_is_told_briefly);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/rewrite-before-same-call",
