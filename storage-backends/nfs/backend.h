@@ -138,6 +138,7 @@ typedef struct SnNfsUncommitted {
     GQueue rewriting;           /* to be written again; a batch, in order */
     uint64_t bytes;             /* of all these, of writes in flight, and of
                                  * those in lost.c */
+    uint64_t kept;              /* bytes of the queues */
     uint64_t new_bytes;         /* of @written */
     char verf[NFS3_WRITEVERFSIZE];  /* the server's, for all the above */
     bool commit_pending;        /* sent, not answered */
@@ -296,6 +297,11 @@ SnNfsData *sn_nfs_data_new(SnBackend *be, const SnIo *io);
 void sn_nfs_data_drop(SnBackend *be, SnNfsData *data);
 /* Whether @len bytes more may be left uncommitted. */
 bool sn_nfs_unc_has_room(const SnBackend *be, uint64_t len);
+/*
+ * Whether so much is kept that no write may come. A COMMIT for it is under way
+ * then, or tried soon.
+ */
+bool sn_nfs_unc_is_full(SnBackend *be);
 /*
  * @data was written. @committed: what the server did with it; @verf: its
  * verifier, of all answers about it.

@@ -414,7 +414,8 @@ bool sn_nfs_io_submit(SnBackend *be, SnIo *io)
         return true;
     }
     if (be->in_flight + be->retries.length >= be->options.queue_depth ||
-        must_wait(be, io)) {
+        must_wait(be, io) ||
+        (io->op == SN_IO_WRITE && sn_nfs_unc_is_full(be))) {
         return false;
     }
     op = op_new(be, io);

@@ -47,12 +47,19 @@ void sn_nfs_data_drop(SnBackend *be, SnNfsData *d)
     g_free(d);
 }
 
+/* The first of @q need not be kept any longer. */
+static void drop_first(SnBackend *be, GQueue *q)
+{
+    SnNfsData *d = g_queue_pop_head_link(q)->data;
+
+    be->unc.kept -= d->len;
+    sn_nfs_data_drop(be, d);
+}
+
 static void drop_all(SnBackend *be, GQueue *q)
 {
-    GList *link;
-
-    while ((link = g_queue_pop_head_link(q))) {
-        sn_nfs_data_drop(be, link->data);
+    while (q->head) {
+        drop_first(be, q);
     }
 }
 
@@ -134,7 +141,7 @@ static void ready_again(SnBackend *be)
     }
 }
 
-/* The server is not ready for a COMMIT, or for a WRITE of a rewrite. */
+/* A COMMIT, or a WRITE of a rewrite, comes after a while. */
 static void retry_later(SnBackend *be)
 {
     be->unc.retry_set = true;
@@ -147,6 +154,23 @@ static void end_retry(SnBackend *be)
     sn_timer_disarm(be->loop, be->unc.retry_timer);
 }
 
+/*
+ * Stable writes are kept, too, where they overlap others, so only refusing them
+ * bounds what is kept while no COMMIT succeeds.
+ */
+bool sn_nfs_unc_is_full(SnBackend *be)
+{
+    SnNfsUncommitted *u = &be->unc;
+
+    if (u->kept <= 2 * be->options.max_uncommitted) {
+        return false;
+    }
+    if (!u->commit_pending && !u->retry_set) {
+        retry_later(be);
+    }
+    return true;
+}
+
 /* -------------------------------------------------------- writing it again */
 
 static void rewrite_next(SnBackend *be);
@@ -154,9 +178,7 @@ static void rewrite_next(SnBackend *be);
 /* The first of those that are to be written again is through. */
 static void rewrite_pop(SnBackend *be)
 {
-    GList *link = g_queue_pop_head_link(&be->unc.rewriting);
-
-    sn_nfs_data_drop(be, link->data);
+    drop_first(be, &be->unc.rewriting);
     be->unc.rewrite_done = 0;
     rewrite_next(be);
 }
@@ -414,6 +436,7 @@ void sn_nfs_unc_written(SnBackend *be, SnNfsData *d, stable_how how,
         u->rewrite = true;      /* as soon as nothing is in flight */
     }
     g_queue_push_tail_link(&u->written, &d->link);
+    u->kept += d->len;
     u->new_bytes += d->len;
     if (enough(be)) {
         commit(be);

@@ -12,7 +12,8 @@
 #include "nfs-double.h"
 #include "smartnic/log.h"
 
-enum { NFS_NOSPC = 28, NFS_ROFS = 30, NFS_STALE = 70, NFS_JUKEBOX = 10008 };
+enum { NFS_IO = 5, NFS_NOSPC = 28, NFS_ROFS = 30, NFS_STALE = 70,
+       NFS_JUKEBOX = 10008 };
 
 static void test_bring_up(void)
 {
@@ -376,6 +377,36 @@ static void test_lost_data_is_told_briefly(void)
     g_assert_cmpuint(lines_about_lost, ==, 3);
     g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, -ENOSPC);
     g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+    nfs_world_free(w);
+}
+
+/* While no COMMIT succeeds, memory for stable writes ends as well. */
+static void test_no_commit_no_writes(void)
+{
+    World *w = nfs_world_new(30);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096] = { 0xaa }, b[4096] = { 0xbb };
+    g_autofree uint8_t *big = g_malloc0(128 * 1024);
+    unsigned n = 0;
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "uncommitted=1M&io-timeout=off");
+    fail_next(d, NFS_COMMIT, G_MAXUINT, NFS_IO);
+    while (!r.busy) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, SN_IO_FUA, 512 * 1024,
+                                128 * 1024, big), ==, 0);
+        g_assert_cmpuint(n++, <, 20);
+        submit_write(w, &r, 0, 512 * 1024, a);
+    }
+    g_assert_cmpuint(n, >, 15);
+    test_loop_advance(w->loop, 60 * SN_NS_PER_S);
+    g_assert_true(r.busy);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    d->fail_count = 0;
+    test_loop_advance(w->loop, 2 * SN_NS_PER_S);
+    check_done(&r, 0);
+    g_assert_cmpmem(d->disk + 512 * 1024, 4096, a, 4096);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, b), ==, 0);
     nfs_world_free(w);
 }
 
@@ -859,6 +890,7 @@ int main(int argc, char **argv)
                     test_rewrite_under_waiting_write);
     g_test_add_func("/nfs/lost-data-is-told-briefly",
                     test_lost_data_is_told_briefly);
+    g_test_add_func("/nfs/no-commit-no-writes", test_no_commit_no_writes);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/rewrite-before-same-call",
