@@ -39,6 +39,8 @@
 #define SN_NFS_MAX_TRANSFER (1024 * 1024)
 /* Connections of a volume. */
 #define SN_NFS_MAX_CONNS 16
+/* To read the answers, for a loop that was stuck itself. */
+#define SN_NFS_GRACE SN_NS_PER_S
 
 typedef struct SnNfsHandle {
     uint8_t bytes[NFS3_FHSIZE];
@@ -141,7 +143,9 @@ typedef struct SnNfsUncommitted {
     uint64_t kept;              /* bytes of the queues */
     uint64_t new_bytes;         /* of @written */
     char verf[NFS3_WRITEVERFSIZE];  /* the server's, for all the above */
-    bool commit_pending;        /* sent, not answered */
+    bool commit_pending;        /* sent, not answered; the limit for that: */
+    SnTimer *commit_timer;
+    int64_t commit_due;
     bool rewrite;               /* all of it must be written again */
     bool rewrite_pending;       /* a WRITE of @rewriting is not answered */
     uint32_t rewrite_done;      /* bytes of the first of @rewriting */
@@ -166,6 +170,7 @@ struct SnBackend {
     SnNfsConn conns[SN_NFS_MAX_CONNS];
     SnTimer *step_timer;
     SnTimer *alive_timer;
+    int64_t alive_due;
     SnBh *service_bh;           /* to go on with another context on the stack,
                                  * or none: */
     void (*next)(SnBackend *be);        /* or NULL: to go on reading */
@@ -215,6 +220,8 @@ void sn_nfs_flush(SnBackend *be);
 void sn_nfs_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
 void sn_nfs_set_state(SnBackend *be, SnNfsState state);
+/* Whether a timer that was to fire at @due comes so late that the loop was. */
+bool sn_nfs_was_stuck(const SnBackend *be, int64_t due);
 /* Gives the present step of beginning a session its time. */
 void sn_nfs_arm_step(SnBackend *be);
 /*

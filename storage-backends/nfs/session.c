@@ -59,6 +59,11 @@ void sn_nfs_leave(SnBackend *be, SnSockets *before)
     sn_sockets_leave(be->sockets, before);
 }
 
+bool sn_nfs_was_stuck(const SnBackend *be, int64_t due)
+{
+    return sn_loop_now(be->loop) >= due + SN_NFS_GRACE;
+}
+
 void sn_nfs_arm_step(SnBackend *be)
 {
     sn_timer_arm_in(be->loop, be->step_timer, STEP_TIME);
@@ -274,6 +279,12 @@ static void ask_alive(SnNfsConn *c)
     }
 }
 
+static void arm_alive(SnBackend *be, int64_t ns)
+{
+    be->alive_due = sn_loop_now(be->loop) + ns;
+    be->loop->timer_set(be->alive_timer, be->alive_due);
+}
+
 /*
  * A GETATTR finds a dead connection, and a change of the file's size. A server
  * that is busy may take its time as long as it answers anything.
@@ -283,6 +294,10 @@ static void keep_alive(void *opaque)
     SnBackend *be = opaque;
     SnSockets *before;
 
+    if (sn_nfs_was_stuck(be, be->alive_due)) {
+        arm_alive(be, SN_NFS_GRACE);
+        return;
+    }
     sn_trace(nfs_alive, "id=%s", be->id);
     before = sn_nfs_enter(be);
     for (unsigned i = 0; i < be->options.conns; i++) {
@@ -302,8 +317,7 @@ static void keep_alive(void *opaque)
     sn_nfs_leave(be, before);
     sn_nfs_flush(be);
     sn_nfs_lost_forget(be);     /* who wanted them has come by now */
-    sn_timer_arm_in(be->loop, be->alive_timer,
-                    be->options.keep_alive * SN_NS_PER_S);
+    arm_alive(be, be->options.keep_alive * SN_NS_PER_S);
 }
 
 void sn_nfs_session_ready(SnBackend *be)
@@ -311,8 +325,7 @@ void sn_nfs_session_ready(SnBackend *be)
     sn_timer_disarm(be->loop, be->step_timer);
     sn_nfs_set_state(be, SN_NFS_READY);
     if (be->options.keep_alive) {
-        sn_timer_arm_in(be->loop, be->alive_timer,
-                        be->options.keep_alive * SN_NS_PER_S);
+        arm_alive(be, be->options.keep_alive * SN_NS_PER_S);
     }
     sn_backend_ready(be->vol, &be->info);
 }

@@ -26,6 +26,8 @@ SN_TRACE_EVENT(nfs_committed);
 SN_TRACE_EVENT(nfs_rewrite);
 
 #define RETRY_DELAY SN_NS_PER_S
+/* For a COMMIT that no flush, with its io-timeout, may be waiting for. */
+#define COMMIT_TIME (30 * SN_NS_PER_S)
 
 /* ---------------------------------------------------------- what is kept */
 
@@ -285,6 +287,24 @@ static bool enough(const SnBackend *be)
     return be->unc.new_bytes > be->options.max_uncommitted / 2;
 }
 
+static void arm_commit(SnBackend *be, int64_t ns)
+{
+    be->unc.commit_due = sn_loop_now(be->loop) + ns;
+    be->loop->timer_set(be->unc.commit_timer, be->unc.commit_due);
+}
+
+static void commit_is_over(void *opaque)
+{
+    SnBackend *be = opaque;
+
+    if (sn_nfs_was_stuck(be, be->unc.commit_due)) {
+        arm_commit(be, SN_NFS_GRACE);
+    } else {
+        sn_nfs_fail(be, false, "no answer to COMMIT from %s within %d s",
+                    be->options.host, (int)(COMMIT_TIME / SN_NS_PER_S));
+    }
+}
+
 static void committed(struct rpc_context *rpc, int status, void *data,
                       void *opaque);
 
@@ -303,6 +323,7 @@ static void commit(SnBackend *be)
     u->new_bytes = 0;
     put_behind(&u->flushes, &u->flushing);
     u->commit_pending = true;
+    arm_commit(be, COMMIT_TIME);
     sn_trace(nfs_commit, "id=%s writes=%u flushes=%u", be->id,
              u->committing.length, u->flushing.length);
     before = sn_nfs_enter(be);
@@ -387,6 +408,7 @@ static void committed(struct rpc_context *rpc, int status, void *data,
         return;
     }
     be->unc.commit_pending = false;
+    sn_timer_disarm(be->loop, be->unc.commit_timer);
     sn_trace(nfs_committed, "id=%s status=%s", be->id,
              nfsstat3_to_str(res->status));
     if (res->status == NFS3_OK) {
@@ -469,6 +491,7 @@ void sn_nfs_unc_forget(SnBackend *be)
     take_back(u);
     put_before(&u->rewriting, &u->written);
     end_retry(be);
+    sn_timer_disarm(be->loop, u->commit_timer);
 }
 
 void sn_nfs_unc_init(SnBackend *be)
@@ -476,10 +499,12 @@ void sn_nfs_unc_init(SnBackend *be)
     be->unc.lost_limit = (SnLogLimit){ .burst = 3,
                                        .interval_ns = 60 * SN_NS_PER_S };
     be->unc.retry_timer = be->loop->timer_new(be->loop, again, be);
+    be->unc.commit_timer = be->loop->timer_new(be->loop, commit_is_over, be);
 }
 
 void sn_nfs_unc_free(SnBackend *be)
 {
     drop_all(be, &be->unc.written);
     be->loop->timer_free(be->unc.retry_timer);
+    be->loop->timer_free(be->unc.commit_timer);
 }

@@ -410,6 +410,74 @@ static void test_no_commit_no_writes(void)
     nfs_world_free(w);
 }
 
+/* No flush waits for it, and nothing else looks at the connection. */
+static void test_commit_without_answer(void)
+{
+    World *w = nfs_world_new(31);
+    NfsDouble *d = w->nfs;
+    g_autofree uint8_t *buf = g_malloc0(128 * 1024);
+
+    nfs_world_open_ready(w, "uncommitted=1M&keep-alive-tmo=0");
+    d->hold = true;
+    d->hold_proc = NFS_COMMIT;
+    for (unsigned i = 0; i < 5; i++) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, i * 128 * 1024, 128 * 1024,
+                                buf), ==, 0);
+    }
+    world_settle(w);
+    g_assert_cmpuint(d->held.length, ==, 1);
+    test_loop_advance(w->loop, 29 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    d->hold = false;
+    test_loop_advance(w->loop, 3 * SN_NS_PER_S);
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol),
+                            "no answer to COMMIT from server within 30 s"));
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 1);
+    nfs_world_free(w);
+}
+
+static int64_t (*true_now)(SnLoop *loop);
+
+static int64_t late_now(SnLoop *loop)
+{
+    return true_now(loop) + 600 * SN_NS_PER_S;
+}
+
+/* Time passes while the loop is stuck. */
+static void advance_stuck(World *w, int64_t ns)
+{
+    true_now = w->loop->now;
+    w->loop->now = late_now;
+    test_loop_advance(w->loop, ns);
+    w->loop->now = true_now;
+}
+
+/* Answers that the loop had no time to read are not missing. */
+static void test_stuck_loop(void)
+{
+    World *w = nfs_world_new(32);
+    uint8_t buf[4096] = { 1 };
+    Req flush = { 0 };
+
+    nfs_world_open_ready(w, "keep-alive-tmo=20&io-timeout=off");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, buf), ==, 0);
+    w->nfs->hold = true;
+    test_loop_advance(w->loop, 12 * SN_NS_PER_S);
+    submit_flush(w, &flush);
+    w->net->stalled = true;
+    test_loop_advance(w->loop, 27 * SN_NS_PER_S);
+    /* Both are due: the look at the connection, and soon the COMMIT. */
+    advance_stuck(w, 4 * SN_NS_PER_S);
+    w->net->stalled = false;
+    nfs_double_release(w->nfs);
+    test_loop_advance(w->loop, SN_NS_PER_S);
+    check_done(&flush, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    nfs_world_free(w);
+}
+
 /* A write, carried out, and its answer lost with the connection. */
 static void lose_answer(World *w, Req *r, uint64_t offset, uint32_t len,
                         uint8_t *buf)
@@ -891,6 +959,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/lost-data-is-told-briefly",
                     test_lost_data_is_told_briefly);
     g_test_add_func("/nfs/no-commit-no-writes", test_no_commit_no_writes);
+    g_test_add_func("/nfs/commit-without-answer", test_commit_without_answer);
+    g_test_add_func("/nfs/stuck-loop", test_stuck_loop);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/rewrite-before-same-call",
