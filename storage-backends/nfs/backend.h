@@ -330,13 +330,19 @@ void sn_nfs_unc_forget(SnBackend *be);
 bool sn_nfs_guard(void *opaque, const uint8_t *bytes, size_t len);
 void sn_nfs_guard_clear(SnNfsGuard *g);
 
-/* status.c: what to do about an answer. */
+/* status.c: what an answer means. */
 typedef enum SnNfsVerdict {
     SN_NFS_DONE,                /* *err: 0 or a negative errno */
     SN_NFS_LATER,               /* JUKEBOX: after a while */
     SN_NFS_RESTART,             /* the handle is of no use any more */
 } SnNfsVerdict;
 SnNfsVerdict sn_nfs_judge(nfsstat3 status, bool write, int *err);
+
+/*
+ * Looks at the answer to a WRITE of @len bytes. False: it makes no sense, and
+ * the session is over.
+ */
+bool sn_nfs_check_written(SnBackend *be, const WRITE3resok *ok, uint32_t len);
 
 extern const SnBackendOps sn_nfs_backend;
 

@@ -272,9 +272,7 @@ static void take_write(SnNfsOp *op, const WRITE3resok *ok)
 {
     SnBackend *be = op->be;
 
-    if (ok->count > op->len - op->done) {
-        sn_nfs_fail(be, false, "%s: WRITE took %u bytes of %u",
-                    be->options.host, ok->count, op->len - op->done);
+    if (!sn_nfs_check_written(be, ok, op->len - op->done)) {
         retry_later(op);        /* until the volume takes it back */
     } else if (!ok->count) {
         op_done(op, -EIO);

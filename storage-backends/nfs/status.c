@@ -34,3 +34,13 @@ SnNfsVerdict sn_nfs_judge(nfsstat3 status, bool write, int *err)
         return SN_NFS_DONE;
     }
 }
+
+bool sn_nfs_check_written(SnBackend *be, const WRITE3resok *ok, uint32_t len)
+{
+    if (ok->count <= len && (unsigned)ok->committed <= FILE_SYNC) {
+        return true;
+    }
+    sn_nfs_fail(be, false, "%s: WRITE took %u bytes of %u, stable: %d",
+                be->options.host, ok->count, len, ok->committed);
+    return false;
+}

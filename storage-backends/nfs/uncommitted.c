@@ -214,8 +214,10 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
                     be->options.host, nfsstat3_to_str(res->status));
         return;
     }
-    if (!err && (!ok->count || ok->count > d->len - u->rewrite_done ||
-                 ok->committed == UNSTABLE)) {
+    if (!err && !sn_nfs_check_written(be, ok, d->len - u->rewrite_done)) {
+        return;
+    }
+    if (!err && (!ok->count || ok->committed == UNSTABLE)) {
         err = -EIO;
     }
     if (err) {

@@ -913,6 +913,96 @@ static void test_wrong_answers(void)
     }
 }
 
+/* Of WRITE, without attributes. */
+enum { WRITE_COUNT = 40, WRITE_COMMITTED = 44 };
+
+static void took_nothing(GByteArray *a)
+{
+    memset(a->data + WRITE_COUNT, 0, 4);
+}
+
+static void took_more(GByteArray *a)
+{
+    a->data[WRITE_COUNT]++;
+}
+
+static void is_unstable(GByteArray *a)
+{
+    a->data[WRITE_COMMITTED + 3] = 0;
+}
+
+static void is_data_sync(GByteArray *a)
+{
+    a->data[WRITE_COMMITTED + 3] = 1;
+}
+
+static void is_nonsense(GByteArray *a)
+{
+    a->data[WRITE_COMMITTED + 3] = 3;
+}
+
+/* Answers to a WRITE that must be stable: of a request, and of a rewrite. */
+static void test_wrong_writes(void)
+{
+    static const struct {
+        void (*way)(GByteArray *);
+        int ret;
+        unsigned reconnects;
+    } cases[] = {
+        { took_nothing, -EIO, 0 },
+        { took_more, 0, 1 },
+        { is_unstable, -EIO, 0 },
+        { is_data_sync, 0, 0 },
+        { is_nonsense, 0, 1 },
+    };
+    uint8_t buf[512] = { 1 };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        World *w = nfs_world_new(33);
+
+        nfs_world_open_ready(w, "");
+        w->net->mangle = cases[i].way;
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, SN_IO_FUA, 0, 512, buf), ==,
+                        cases[i].ret);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==,
+                         cases[i].reconnects);
+        g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+        /* And of one that is written again: COMMIT's answer comes first. */
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+        w->nfs->verf++;
+        w->net->mangle = cases[i].way;
+        w->net->mangle_skip = 1;
+        g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==,
+                        cases[i].ret);
+        g_assert_null(w->net->mangle);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==,
+                         2 * cases[i].reconnects);
+        nfs_world_free(w);
+    }
+}
+
+static void read_nothing(GByteArray *a)
+{
+    uint32_t mark = GUINT32_TO_BE(0x80000000 | (a->len - 512 - 4));
+
+    /* No end of the file, and no bytes: eof, and two lengths. */
+    memset(a->data + a->len - 512 - 12, 0, 12);
+    g_byte_array_set_size(a, a->len - 512);
+    memcpy(a->data, &mark, 4);
+}
+
+static void test_read_nothing(void)
+{
+    World *w = nfs_world_new(34);
+    uint8_t buf[512];
+
+    nfs_world_open_ready(w, "");
+    w->net->mangle = read_nothing;
+    g_assert_cmpint(req_run(w, SN_IO_READ, 0, 0, 512, buf), ==, -EIO);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
+}
+
 static GRand *noise;
 
 static void flip_some(GByteArray *a)
@@ -979,6 +1069,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/cancel", test_cancel);
     g_test_add_func("/nfs/many", test_many);
     g_test_add_func("/nfs/wrong-answers", test_wrong_answers);
+    g_test_add_func("/nfs/wrong-writes", test_wrong_writes);
+    g_test_add_func("/nfs/read-nothing", test_read_nothing);
     g_test_add_func("/nfs/noise", test_noise);
     return g_test_run();
 }
