@@ -238,10 +238,11 @@ void sn_nfs_conn_open(SnNfsConn *c, uint32_t program, uint16_t port,
 /* Its calls are cancelled. Not from a callback of libnfs. */
 void sn_nfs_conn_close(SnNfsConn *c);
 /*
- * Begins every callback: true when it brings an answer and the session still
- * lives. Else the session has failed, or had already.
+ * Begins every callback, with what it got: true when that is an answer and the
+ * session still lives. Else the session has failed, or had already.
  */
-bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what);
+bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const void *data,
+                     const char *what);
 /*
  * Goes before every call on a connection to the NFS service: c->rpc, and the
  * call gets a transaction identifier (RFC 5531 section 9) that none had yet.

@@ -135,14 +135,15 @@ void sn_nfs_io_retry(void *opaque)
  * Begins the callback of an operation: true when it brings an answer. Else the
  * operation is gone, or a lost write; the volume sends the request again.
  */
-static bool op_answered(SnNfsOp *op, int rpc_status, const char *what)
+static bool op_answered(SnNfsOp *op, int rpc_status, const void *data,
+                        const char *what)
 {
     SnNfsConn *c = op->conn;
 
     op->conn = NULL;
     c->in_flight--;
     op->be->in_flight--;
-    if (sn_nfs_answered(c, rpc_status, what)) {
+    if (sn_nfs_answered(c, rpc_status, data, what)) {
         return true;
     }
     if (!op->io) {
@@ -250,7 +251,7 @@ static void read_answered(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = op->be;
     const READ3res *res = data;
 
-    if (op_answered(op, status, "READ") && op_good(op, res->status)) {
+    if (op_answered(op, status, data, "READ") && op_good(op, res->status)) {
         take_read(op, &res->READ3res_u.resok);
     }
     sn_nfs_unc_drained(be);
@@ -293,7 +294,7 @@ static void write_answered(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = op->be;
     const WRITE3res *res = data;
 
-    if (op_answered(op, status, "WRITE") && op_good(op, res->status)) {
+    if (op_answered(op, status, data, "WRITE") && op_good(op, res->status)) {
         take_write(op, &res->WRITE3res_u.resok);
     }
     sn_nfs_unc_drained(be);

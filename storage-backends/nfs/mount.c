@@ -58,7 +58,7 @@ static void exports_listed(struct rpc_context *rpc, int status, void *data,
     exports next;
     unsigned n = 0;
 
-    if (!sn_nfs_answered(c, status, be->refused)) {
+    if (!sn_nfs_answered(c, status, data, be->refused)) {
         return;
     }
     /* The result is a pointer to the list, whose nodes are not aligned. */
@@ -116,7 +116,7 @@ static void mounted(struct rpc_context *rpc, int status, void *data,
     const mountres3 *res = data;
     const fhandle3 *fh;
 
-    if (!sn_nfs_answered(c, status, "MNT")) {
+    if (!sn_nfs_answered(c, status, data, "MNT")) {
         return;
     }
     if (res->fhs_status != MNT3_OK) {
@@ -156,7 +156,7 @@ static void mount_connected(struct rpc_context *rpc, int status, void *data,
     SnNfsConn *c = opaque;
     SnBackend *be = c->be;
 
-    if (sn_nfs_answered(c, status, "connecting to the MOUNT service")) {
+    if (sn_nfs_answered(c, status, data, "connecting to the MOUNT service")) {
         c->connected = true;
         sn_nfs_arm_step(be);
         mount_dir(be);
@@ -181,7 +181,7 @@ static void looked_up(struct rpc_context *rpc, int status, void *data,
     const LOOKUP3res *res = data;
     const nfs_fh3 *fh;
 
-    if (!sn_nfs_answered(c, status, "LOOKUP")) {
+    if (!sn_nfs_answered(c, status, data, "LOOKUP")) {
         return;
     }
     if (res->status != NFS3_OK) {

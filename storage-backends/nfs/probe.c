@@ -94,7 +94,7 @@ static void access_known(struct rpc_context *rpc, int status, void *data,
     const ACCESS3res *res = data;
     uint32_t granted;
 
-    if (!sn_nfs_answered(c, status, "ACCESS") ||
+    if (!sn_nfs_answered(c, status, data, "ACCESS") ||
         !good(be, res->status, "ACCESS", ask_access)) {
         return;
     }
@@ -140,7 +140,7 @@ static void grown(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = c->be;
     const SETATTR3res *res = data;
 
-    if (sn_nfs_answered(c, status, "SETATTR") &&
+    if (sn_nfs_answered(c, status, data, "SETATTR") &&
         good(be, res->status, "SETATTR (size=)", ask_grow)) {
         take_size(be, be->options.size);
         ask_access(be);
@@ -174,7 +174,7 @@ static void attributes_known(struct rpc_context *rpc, int status, void *data,
     const GETATTR3res *res = data;
     const fattr3 *attr;
 
-    if (!sn_nfs_answered(c, status, "GETATTR") ||
+    if (!sn_nfs_answered(c, status, data, "GETATTR") ||
         !good(be, res->status, "GETATTR", ask_attributes)) {
         return;
     }
@@ -223,7 +223,7 @@ static void limits_known(struct rpc_context *rpc, int status, void *data,
     const FSINFO3resok *ok;
     uint32_t block = be->options.block_size, max;
 
-    if (!sn_nfs_answered(c, status, "FSINFO") ||
+    if (!sn_nfs_answered(c, status, data, "FSINFO") ||
         !good(be, res->status, "FSINFO", ask_limits)) {
         return;
     }
@@ -277,7 +277,7 @@ static void polled(struct rpc_context *rpc, int status, void *data,
     const GETATTR3res *res = data;
 
     c->be->polling = false;
-    if (sn_nfs_answered(c, status, "GETATTR") && res->status == NFS3_OK) {
+    if (sn_nfs_answered(c, status, data, "GETATTR") && res->status == NFS3_OK) {
         sn_nfs_probe_attributes(c->be,
                                 &res->GETATTR3res_u.resok.obj_attributes);
     }

@@ -95,11 +95,13 @@ void sn_nfs_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     be->loop->bh_schedule(be->fail_bh);
 }
 
-/* What went wrong on a connection, fit for a message. The caller frees it. */
-static char *error_text(SnNfsConn *c)
+/*
+ * What went wrong on a connection, fit for a message: @words of the library, if
+ * the socket says nothing. The caller frees it.
+ */
+static char *error_text(SnNfsConn *c, const char *words)
 {
     int err = sn_sockets_error(rpc_get_fd(c->rpc));
-    const char *words = rpc_get_error(c->rpc);
     g_autofree char *text = NULL;
 
     if (err && err != -EBADF) {
@@ -112,14 +114,20 @@ static char *error_text(SnNfsConn *c)
                  : g_strdup("the server ended the connection");
 }
 
-void sn_nfs_call_failed(SnNfsConn *c, const char *what)
+static void conn_failed(SnNfsConn *c, const char *what, const char *words)
 {
-    g_autofree char *why = error_text(c);
+    g_autofree char *why = error_text(c, words);
 
     sn_nfs_fail(c->be, false, "%s: %s: %s", c->be->options.host, what, why);
 }
 
-bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what)
+void sn_nfs_call_failed(SnNfsConn *c, const char *what)
+{
+    conn_failed(c, what, rpc_get_error(c->rpc));
+}
+
+bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const void *data,
+                     const char *what)
 {
     SnBackend *be = c->be;
 
@@ -127,7 +135,9 @@ bool sn_nfs_answered(SnNfsConn *c, int rpc_status, const char *what)
         return false;
     }
     if (rpc_status != RPC_STATUS_SUCCESS) {
-        sn_nfs_call_failed(c, what);
+        /* How the server refused a call is only told here. */
+        conn_failed(c, what, rpc_status == RPC_STATUS_ERROR && data
+                             ? data : rpc_get_error(c->rpc));
         return false;
     }
     c->heard = true;
@@ -262,7 +272,7 @@ static void alive_answered(struct rpc_context *rpc, int status, void *data,
     const GETATTR3res *res = data;
 
     c->alive_pending = false;
-    if (sn_nfs_answered(c, status, "GETATTR") && res->status == NFS3_OK) {
+    if (sn_nfs_answered(c, status, data, "GETATTR") && res->status == NFS3_OK) {
         sn_nfs_probe_attributes(c->be,
                                 &res->GETATTR3res_u.resok.obj_attributes);
     }
@@ -336,7 +346,7 @@ static void connected(struct rpc_context *rpc, int status, void *data,
     SnNfsConn *c = opaque;
     SnBackend *be = c->be;
 
-    if (!sn_nfs_answered(c, status, "connecting to the NFS service")) {
+    if (!sn_nfs_answered(c, status, data, "connecting to the NFS service")) {
         return;
     }
     c->connected = true;

@@ -197,7 +197,7 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
     SnNfsData *d;
     int err;
 
-    if (!sn_nfs_answered(c, status, "WRITE")) {
+    if (!sn_nfs_answered(c, status, data, "WRITE")) {
         return;
     }
     ok = &res->WRITE3res_u.resok;
@@ -406,7 +406,7 @@ static void committed(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = c->be;
     const COMMIT3res *res = data;
 
-    if (!sn_nfs_answered(c, status, "COMMIT")) {
+    if (!sn_nfs_answered(c, status, data, "COMMIT")) {
         return;
     }
     be->unc.commit_pending = false;

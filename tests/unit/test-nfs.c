@@ -1003,6 +1003,45 @@ static void test_read_nothing(void)
     nfs_world_free(w);
 }
 
+/* Replaces what follows the number of the call (RFC 5531 section 9). */
+static void say(GByteArray *a, const uint32_t *words, unsigned n)
+{
+    uint32_t mark = GUINT32_TO_BE(0x80000000 | (4 + n * 4));
+
+    g_byte_array_set_size(a, 8);
+    memcpy(a->data, &mark, 4);
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t word = GUINT32_TO_BE(words[i]);
+
+        g_byte_array_append(a, (uint8_t *)&word, 4);
+    }
+}
+
+static void other_version(GByteArray *a)
+{
+    /* REPLY, accepted, no verifier, PROG_MISMATCH, from 4 to 4 */
+    say(a, (uint32_t[]){ 1, 0, 0, 0, 2, 4, 4 }, 7);
+}
+
+static void too_weak(GByteArray *a)
+{
+    /* REPLY, denied, AUTH_ERROR, AUTH_TOOWEAK */
+    say(a, (uint32_t[]){ 1, 1, 1, 5 }, 4);
+}
+
+/* A server that has no NFSv3, or wants better credentials, is named so. */
+static void test_refused_calls(void)
+{
+    World *w = nfs_world_new(35);
+    const char *url = "nfs://server:2049/disk.img?handle=726f6f746964";
+
+    w->net->mangle = other_version;
+    check_error(w, url, SN_VOLUME_CONNECTING, "version mismatch");
+    w->net->mangle = too_weak;
+    check_error(w, url, SN_VOLUME_CONNECTING, "not accepted by the server");
+    nfs_world_free(w);
+}
+
 static GRand *noise;
 
 static void flip_some(GByteArray *a)
@@ -1071,6 +1110,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/wrong-answers", test_wrong_answers);
     g_test_add_func("/nfs/wrong-writes", test_wrong_writes);
     g_test_add_func("/nfs/read-nothing", test_read_nothing);
+    g_test_add_func("/nfs/refused-calls", test_refused_calls);
     g_test_add_func("/nfs/noise", test_noise);
     return g_test_run();
 }
