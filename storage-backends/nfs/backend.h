@@ -190,6 +190,7 @@ struct SnBackend {
     bool known;                 /* which file it is, from an earlier session: */
     uint64_t fsid, fileid;
     uint64_t file_size;
+    nfstime3 ctime;             /* of it */
     SnTimer *probe_timer;       /* to ask again */
     void (*probe_next)(SnBackend *be);
     bool polling;               /* the size, while ready */

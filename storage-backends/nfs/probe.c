@@ -16,7 +16,7 @@ SN_TRACE_EVENT(nfs_resized);
 
 #define TRY_DELAY SN_NS_PER_S
 
-/* The question again, after JUKEBOX; how often is not limited. */
+/* The question after a while; how often is not limited. */
 static void later(SnBackend *be, void (*question)(SnBackend *))
 {
     be->probe_next = question;
@@ -117,10 +117,16 @@ static void take_size(SnBackend *be, uint64_t size)
     be->info.size = size / block * block;
 }
 
+static void ask_attributes(SnBackend *be);
+
 static void grown(struct rpc_context *rpc, int status, void *data,
                   void *opaque);
 
-/* A file that is shorter than size= is made longer; it is sparse there. */
+/*
+ * A file that is shorter than size= is made longer; it is sparse there. Only if
+ * it is still the one that was looked at: somebody else may have made it longer
+ * than that.
+ */
 static void ask_grow(SnBackend *be)
 {
     SnNfsConn *c = &be->conns[0];
@@ -128,6 +134,8 @@ static void ask_grow(SnBackend *be)
 
     args.new_attributes.size.set_it = 1;
     args.new_attributes.size.set_size3_u.size = be->options.size;
+    args.guard.check = 1;
+    args.guard.sattrguard3_u.obj_ctime = be->ctime;
     if (rpc_nfs3_setattr_async(sn_nfs_new_call(c), grown, &args, c)) {
         sn_nfs_call_failed(c, "SETATTR");
     }
@@ -140,8 +148,12 @@ static void grown(struct rpc_context *rpc, int status, void *data,
     SnBackend *be = c->be;
     const SETATTR3res *res = data;
 
-    if (sn_nfs_answered(c, status, data, "SETATTR") &&
-        good(be, res->status, "SETATTR (size=)", ask_grow)) {
+    if (!sn_nfs_answered(c, status, data, "SETATTR")) {
+        return;
+    }
+    if (res->status == NFS3ERR_NOT_SYNC) {
+        later(be, ask_attributes);
+    } else if (good(be, res->status, "SETATTR (size=)", ask_grow)) {
         take_size(be, be->options.size);
         ask_access(be);
     }
@@ -163,8 +175,6 @@ static bool same_file(SnBackend *be, const fattr3 *attr)
     }
     return same;
 }
-
-static void ask_attributes(SnBackend *be);
 
 static void attributes_known(struct rpc_context *rpc, int status, void *data,
                              void *opaque)
@@ -191,6 +201,7 @@ static void attributes_known(struct rpc_context *rpc, int status, void *data,
     }
     take_size(be, attr->size);
     if (attr->size < be->options.size) {
+        be->ctime = attr->ctime;
         ask_grow(be);
     } else if (!be->info.size) {
         sn_nfs_fail(be, false, "%s on %s has no %u bytes (the option size= "

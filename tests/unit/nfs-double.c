@@ -141,9 +141,11 @@ static void put_attributes(Call *c)
     put64(c, 0);                /* device */
     put64(c, 42);               /* file system */
     put64(c, d->fileid);
-    for (unsigned i = 0; i < 6; i++) {
-        put32(c, 0);            /* times */
+    for (unsigned i = 0; i < 4; i++) {
+        put32(c, 0);            /* the other times */
     }
+    put32(c, d->ctime);
+    put32(c, 0);
 }
 
 static void put_no_wcc(Call *c)
@@ -231,17 +233,39 @@ static void do_write(Call *c)
     put64(c, d->verf);
 }
 
+static void do_getattr(Call *c)
+{
+    NfsDouble *d = c->conn->d;
+
+    put32(c, 0);
+    put_attributes(c);
+    if (d->grows_to) {
+        d->size = d->grows_to;
+        d->grows_to = 0;
+        d->ctime++;
+    }
+}
+
 static void do_setattr(Call *c)
 {
     NfsDouble *d = c->conn->d;
+    uint64_t size;
 
     skip_handle(c);
     for (unsigned i = 0; i < 3; i++) {
         g_assert_cmpuint(get32(c), ==, 0);      /* mode, uid, gid stay */
     }
     g_assert_cmpuint(get32(c), ==, 1);
-    d->size = get64(c);
-    put32(c, 0);
+    size = get64(c);
+    g_assert_cmpuint(get32(c), ==, 0);          /* and the times */
+    g_assert_cmpuint(get32(c), ==, 0);
+    if (get32(c) && get32(c) != d->ctime) {
+        put32(c, 10002);        /* NFS3ERR_NOT_SYNC */
+    } else {
+        d->size = size;
+        d->ctime++;
+        put32(c, 0);
+    }
     put_no_wcc(c);
 }
 
@@ -276,8 +300,7 @@ static void do_nfs(Call *c)
     case 0:
         break;
     case NFS_GETATTR:
-        put32(c, 0);
-        put_attributes(c);
+        do_getattr(c);
         break;
     case NFS_SETATTR:
         do_setattr(c);

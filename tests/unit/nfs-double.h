@@ -32,6 +32,8 @@ typedef struct NfsDouble {
     uint8_t *disk, *stable;
     uint64_t size;              /* what GETATTR says */
     uint64_t fileid;
+    uint32_t ctime;             /* seconds */
+    uint64_t grows_to;          /* behind the next GETATTR's back; 0: not */
     uint64_t verf;
     uint32_t access;            /* bits that ACCESS grants */
     uint32_t type;              /* of the file, 1: regular */

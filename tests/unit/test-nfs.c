@@ -753,6 +753,20 @@ static void test_read_only_and_sizes(void)
     nfs_world_free(w);
 }
 
+/* size= never makes a file shorter, whoever else makes it longer meanwhile. */
+static void test_size_races(void)
+{
+    World *w = nfs_world_new(36);
+
+    w->nfs->size = 1000;
+    w->nfs->grows_to = 3 << 20;
+    nfs_world_open_ready(w, "size=1M");
+    g_assert_cmpuint(w->nfs->calls[NFS_SETATTR], ==, 1);
+    g_assert_cmpuint(w->nfs->size, ==, 3 << 20);
+    g_assert_cmpuint(sn_volume_info(w->vol)->size, ==, 3 << 20);
+    nfs_world_free(w);
+}
+
 static void test_resize_and_truncation(void)
 {
     World *w = nfs_world_new(14);
@@ -1102,6 +1116,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/set-up-errors", test_set_up_errors);
     g_test_add_func("/nfs/urls", test_urls);
     g_test_add_func("/nfs/read-only-and-sizes", test_read_only_and_sizes);
+    g_test_add_func("/nfs/size-races", test_size_races);
     g_test_add_func("/nfs/resize-and-truncation", test_resize_and_truncation);
     g_test_add_func("/nfs/another-file", test_another_file);
     g_test_add_func("/nfs/silence", test_silence);
