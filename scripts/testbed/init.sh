@@ -8,6 +8,7 @@
 #   sn.namespaces=N                       how many of them (default 1)
 #   sn.serve=nvme,iscsi,nfs               what the storage machine offers
 #                                         (default nvme)
+#   sn.fs=tmpfs|ext4                      what the NFS server's files are on
 #
 # A machine runs the script that it is given as fw_cfg file
 # opt/org.smartnic/job, and then powers off (guest) or serves on (storage).
@@ -26,7 +27,7 @@ mount -t tmpfs run /run
 mkdir -p /dev/shm /run/lock
 mount -t tmpfs shm /dev/shm
 
-role=guest ip= ip6= size=256 block=512 namespaces=1 serve=nvme
+role=guest ip= ip6= size=256 block=512 namespaces=1 serve=nvme fs=tmpfs
 for word in $(cat /proc/cmdline); do
     case $word in sn.*=*) word=${word#sn.}; eval "${word%%=*}='${word#*=}'";; esac
 done
@@ -73,11 +74,11 @@ network() {
 subsystem=nqn.2026-11.org.smartnic:vol0
 config=/sys/kernel/config
 
-make_disk() {
+make_disk() {  # make_disk NUMBER [MB]
     d=$config/nullb/nullb$1
     mkdir $d
     echo 1 >$d/memory_backed
-    echo $size >$d/size
+    echo ${2:-$size} >$d/size
     echo $block >$d/blocksize
     echo 0 >$d/irqmode
     echo 0 >$d/completion_nsec

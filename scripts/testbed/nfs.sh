@@ -18,9 +18,21 @@ nfs_export() {
 nfs_stop() { rpc.nfsd 0; }
 nfs_start() { rpc.nfsd -N 4 8; }
 
+mount_files() {  # mount_files MB
+    mkdir -p /srv/nfs
+    case $fs in
+    ext4)
+        make_disk 0 $1
+        wait_for /dev/nullb0 && mkfs.ext4 -q /dev/nullb0
+        mount -t ext4 /dev/nullb0 /srv/nfs
+        ;;
+    tmpfs) mount -t tmpfs -o size=$1m tmpfs /srv/nfs ;;
+    esac
+}
+
 serve_nfs() {
-    mkdir -p /srv/nfs /var/lib/nfs /run/rpcbind
-    mount -t tmpfs -o size=$((size + 16))m tmpfs /srv/nfs
+    mkdir -p /var/lib/nfs /run/rpcbind
+    mount_files $((size + 16))
     echo _rpc:x:106:65534::/run/rpcbind:/bin/false >>/etc/passwd
     load nfs
     mount -t nfsd nfsd /proc/fs/nfsd

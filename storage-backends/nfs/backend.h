@@ -183,12 +183,12 @@ struct SnBackend {
     char *dir;                  /* what MOUNT is asked for */
     const char *rest;           /* of options.path: what LOOKUP is asked for */
     char *refused;              /* why MOUNT refused the first directory */
-    SnNfsHandle handle;
+    SnNfsHandle handle;         /* of @rest's beginning, of the file at last */
 
     /* probe.c */
     SnVolumeInfo info;
-    bool known;                 /* which file it is, from an earlier session: */
-    uint64_t fsid, fileid;
+    bool known;                 /* which file it is: it was ready before */
+    uint64_t fsid, fileid;      /* of it */
     uint64_t file_size;
     nfstime3 ctime;             /* of it */
     SnTimer *probe_timer;       /* to ask again */
@@ -217,6 +217,8 @@ void sn_nfs_session_start(SnBackend *be);
 void sn_nfs_session_stop(SnBackend *be);
 /* Sends what can be sent now. Answers come from the loop only. */
 void sn_nfs_flush(SnBackend *be);
+/* SN_NFS_RESTART: the session is over, and this is why. */
+void sn_nfs_stale(SnBackend *be, nfsstat3 status);
 /* The session is over; the volume hears of it from a bottom half. */
 void sn_nfs_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     G_GNUC_PRINTF(3, 4);
@@ -269,8 +271,8 @@ void sn_nfs_probe_start(SnBackend *be);
 void sn_nfs_probe_again(void *opaque);
 /* While ready: asks whether the size has changed. */
 void sn_nfs_probe_poll(SnBackend *be);
-/* The answer to any GETATTR. */
-void sn_nfs_probe_attributes(SnBackend *be, const fattr3 *attr);
+/* The answer to any GETATTR while ready. */
+void sn_nfs_probe_polled(SnBackend *be, const GETATTR3res *res);
 
 /* io.c: see SnBackendOps. */
 bool sn_nfs_io_submit(SnBackend *be, SnIo *io);
@@ -336,7 +338,7 @@ void sn_nfs_guard_clear(SnNfsGuard *g);
 typedef enum SnNfsVerdict {
     SN_NFS_DONE,                /* *err: 0 or a negative errno */
     SN_NFS_LATER,               /* JUKEBOX: after a while */
-    SN_NFS_RESTART,             /* the handle is of no use any more */
+    SN_NFS_RESTART,             /* the handle is of no use now */
 } SnNfsVerdict;
 SnNfsVerdict sn_nfs_judge(nfsstat3 status, bool write, int *err);
 

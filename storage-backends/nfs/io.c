@@ -177,8 +177,7 @@ static bool op_good(SnNfsOp *op, nfsstat3 status)
         retry_later(op);
         break;
     case SN_NFS_RESTART:
-        sn_nfs_fail(be, false, "%s on %s: %s", be->options.path,
-                    be->options.host, nfsstat3_to_str(status));
+        sn_nfs_stale(be, status);
         if (!op->io) {
             g_queue_unlink(&be->orphans, &op->link);
         }

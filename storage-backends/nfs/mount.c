@@ -228,7 +228,7 @@ static void lookup_next(SnBackend *be)
 
 void sn_nfs_lookup_start(SnBackend *be)
 {
-    if (be->options.handle.len) {
+    if (be->known || be->options.handle.len) {
         be->rest = "";          /* no part of it is to be found */
     }
     lookup_next(be);

@@ -40,6 +40,8 @@ static bool good(SnBackend *be, nfsstat3 status, const char *what,
 {
     if (status == NFS3ERR_JUKEBOX) {
         later(be, question);
+    } else if (status == NFS3ERR_STALE || status == NFS3ERR_BADHANDLE) {
+        sn_nfs_stale(be, status);
     } else if (status != NFS3_OK) {
         sn_nfs_fail(be, false, "%s of %s on %s: %s", what, be->options.path,
                     be->options.host, nfsstat3_to_str(status));
@@ -80,6 +82,7 @@ static void finish(SnBackend *be, uint32_t granted)
     info->write_cache = true;
     info->fua = true;
     set_identity(be);
+    be->known = true;
     sn_trace(nfs_file, "id=%s size=%" PRIu64 " block=%u ro=%d max=%u", be->id,
              info->size, info->block_size, info->read_only,
              info->max_transfer);
@@ -160,20 +163,18 @@ static void grown(struct rpc_context *rpc, int status, void *data,
 }
 
 /*
- * False: it is another file than the one that the guest knows. The volume
- * would find out as well, but only after uncommitted writes had gone there.
+ * False: it is another file than the one that the guest knows, with the handle
+ * of that; no good server has such. The volume would find out as well, but only
+ * after uncommitted writes had gone there.
  */
 static bool same_file(SnBackend *be, const fattr3 *attr)
 {
-    bool same = !be->known ||
-                (be->fsid == attr->fsid && be->fileid == attr->fileid);
-
-    if (same) {
-        be->known = true;
-        be->fsid = attr->fsid;
-        be->fileid = attr->fileid;
+    if (be->known) {
+        return be->fsid == attr->fsid && be->fileid == attr->fileid;
     }
-    return same;
+    be->fsid = attr->fsid;
+    be->fileid = attr->fileid;
+    return true;
 }
 
 static void attributes_known(struct rpc_context *rpc, int status, void *data,
@@ -267,7 +268,7 @@ void sn_nfs_probe_start(SnBackend *be)
     ask_limits(be);
 }
 
-void sn_nfs_probe_attributes(SnBackend *be, const fattr3 *attr)
+static void take_attributes(SnBackend *be, const fattr3 *attr)
 {
     uint64_t before = be->info.size;
 
@@ -281,6 +282,17 @@ void sn_nfs_probe_attributes(SnBackend *be, const fattr3 *attr)
     }
 }
 
+void sn_nfs_probe_polled(SnBackend *be, const GETATTR3res *res)
+{
+    int err;
+
+    if (res->status == NFS3_OK) {
+        take_attributes(be, &res->GETATTR3res_u.resok.obj_attributes);
+    } else if (sn_nfs_judge(res->status, false, &err) == SN_NFS_RESTART) {
+        sn_nfs_stale(be, res->status);
+    }
+}
+
 static void polled(struct rpc_context *rpc, int status, void *data,
                    void *opaque)
 {
@@ -288,9 +300,8 @@ static void polled(struct rpc_context *rpc, int status, void *data,
     const GETATTR3res *res = data;
 
     c->be->polling = false;
-    if (sn_nfs_answered(c, status, data, "GETATTR") && res->status == NFS3_OK) {
-        sn_nfs_probe_attributes(c->be,
-                                &res->GETATTR3res_u.resok.obj_attributes);
+    if (sn_nfs_answered(c, status, data, "GETATTR")) {
+        sn_nfs_probe_polled(c->be, res);
     }
 }
 

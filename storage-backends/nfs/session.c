@@ -95,6 +95,13 @@ void sn_nfs_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     be->loop->bh_schedule(be->fail_bh);
 }
 
+void sn_nfs_stale(SnBackend *be, nfsstat3 status)
+{
+    sn_nfs_fail(be, false, "%s on %s was removed, or replaced by another file, "
+                "or is not exported now (%s)", be->options.path,
+                be->options.host, nfsstat3_to_str(status));
+}
+
 /*
  * What went wrong on a connection, fit for a message: @words of the library, if
  * the socket says nothing. The caller frees it.
@@ -269,12 +276,10 @@ static void alive_answered(struct rpc_context *rpc, int status, void *data,
                            void *opaque)
 {
     SnNfsConn *c = opaque;
-    const GETATTR3res *res = data;
 
     c->alive_pending = false;
-    if (sn_nfs_answered(c, status, data, "GETATTR") && res->status == NFS3_OK) {
-        sn_nfs_probe_attributes(c->be,
-                                &res->GETATTR3res_u.resok.obj_attributes);
+    if (sn_nfs_answered(c, status, data, "GETATTR")) {
+        sn_nfs_probe_polled(c->be, data);
     }
 }
 
@@ -374,10 +379,16 @@ void sn_nfs_connect(SnBackend *be)
     }
 }
 
+/*
+ * A volume whose file is known keeps its handle: what has the file's name now
+ * may be another one, even with the number of the old one.
+ */
 void sn_nfs_session_start(SnBackend *be)
 {
     if (be->options.handle.len) {
         be->handle = be->options.handle;
+    }
+    if (be->known || be->options.handle.len) {
         sn_nfs_connect(be);
         return;
     }

@@ -210,8 +210,7 @@ static void rewritten(struct rpc_context *rpc, int status, void *data,
         return;
     }
     if (verdict == SN_NFS_RESTART) {
-        sn_nfs_fail(be, false, "%s on %s: %s", be->options.path,
-                    be->options.host, nfsstat3_to_str(res->status));
+        sn_nfs_stale(be, res->status);
         return;
     }
     if (!err && !sn_nfs_check_written(be, ok, d->len - u->rewrite_done)) {
@@ -365,8 +364,7 @@ static void commit_refused(SnBackend *be, nfsstat3 status)
         break;
     case SN_NFS_RESTART:
         take_back(u);
-        sn_nfs_fail(be, false, "%s on %s: %s", be->options.path,
-                    be->options.host, nfsstat3_to_str(status));
+        sn_nfs_stale(be, status);
         break;
     case SN_NFS_DONE:
         if (!u->flushing.head) {

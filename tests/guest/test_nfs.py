@@ -140,17 +140,57 @@ say OK
                          prepare="chmod 444 /srv/nfs/disk.img",
                          export="rw,sync,root_squash")
 
-    def test_file_is_replaced(self):
-        """ESTALE, then another file under the name: not the guest's disk."""
-        self.start_storage()
-        self.start_load("&fast-io-fail-tmo=600")
+    def test_file_is_moved(self):
+        """It is known by its handle; what has its name now is none of ours."""
+        self.start_storage("sn.size=32")
+        self.start_load()
         self.tell(self.storage, "mv /srv/nfs/disk.img /srv/nfs/old")
-        self.tell(self.storage, "cp /srv/nfs/old /srv/nfs/disk.img; nfs_stop")
+        self.tell(self.storage, "cp /etc/protocols /srv/nfs/disk.img; nfs_stop")
         self.wait_state("lost")
         self.tell(self.storage, "nfs_start")
-        self.guest.wait_until(lambda: "another file" in self.volume("error"),
-                              "told")
-        self.tell(self.storage, "mv /srv/nfs/old /srv/nfs/disk.img")
+        self.wait_state("ready")
+        self.end_load()
+        self.tell(self.storage, "cmp /etc/protocols /srv/nfs/disk.img")
+
+    def test_file_is_replaced(self):
+        """On a file system that gives the inode's number to the next file."""
+        self.start_storage("sn.size=32 sn.fs=ext4")
+        self.start_load()
+        self.tell(self.storage, "rm /srv/nfs/disk.img; "
+                  "cp /etc/protocols /srv/nfs/disk.img; nfs_stop")
+        self.wait_state("lost")
+        self.tell(self.storage, "nfs_start")
+        self.guest.wait_until(
+            lambda: "replaced by another file" in self.volume("error"), "told")
+        self.assertEqual(self.volume("state"), "lost")
+        self.tell(self.storage, "cmp /etc/protocols /srv/nfs/disk.img")
+
+    def check_gone_export(self, line, words):
+        self.tell(self.storage, line)
+        self.guest.wait_until(lambda: words in self.volume("error"), words)
+        self.tell(self.storage, "nfs_export rw,sync,no_root_squash")
+        self.wait_state("ready")
+        self.wait_progress()
+
+    def test_export_is_gone_for_a_while(self):
+        """With none for this client the server does not talk to it; with another
+        one it says the same (ESTALE) as of a file that is removed."""
+        self.start_storage()
+        self.start_load()
+        self.check_gone_export("exportfs -ua; exportfs -f", "not accepted")
+        self.check_gone_export(
+            "echo '/run *(ro,insecure,no_subtree_check,fsid=2)' >/etc/exports; "
+            "exportfs -r; exportfs -f", "is not exported now")
+        self.end_load()
+
+    def test_mount_service_is_gone(self):
+        """The file is known; the kernel knows the export."""
+        self.start_storage()
+        self.start_load()
+        self.tell(self.storage, "killall rpc.mountd")
+        self.guest.qmp("set_link", name="n0", up=False)
+        self.wait_state("lost")
+        self.guest.qmp("set_link", name="n0", up=True)
         self.wait_state("ready")
         self.end_load()
 

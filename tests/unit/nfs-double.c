@@ -154,10 +154,27 @@ static void put_no_wcc(Call *c)
     put32(c, 0);
 }
 
-/* "root", then one byte per part of the path. */
+/* "root", then one byte per part of the path, then the file's generation. */
 static void put_handle(Call *c, unsigned depth)
 {
-    put_opaque(c, "rootid", 4 + depth);
+    char handle[] = { 'r', 'o', 'o', 't', 'i', 'd',
+                      c->conn->d->generation };
+
+    put_opaque(c, handle, depth == 2 && handle[6] ? 7 : 4 + depth);
+}
+
+/* The call is about a file that is not there any more. */
+static bool is_stale(const Call *c)
+{
+    Call peek = { .at = c->at, .len = c->len };
+    const uint8_t *handle;
+    uint32_t len;
+
+    if (!c->proc || c->proc == NFS_LOOKUP) {
+        return false;
+    }
+    handle = get_opaque(&peek, &len);
+    return (len > 6 ? handle[6] : 0) != c->conn->d->generation;
 }
 
 static void skip_handle(Call *c)
@@ -293,6 +310,11 @@ static void do_nfs(Call *c)
     if (c->proc && d->fail_count && d->fail_proc == c->proc) {
         d->fail_count--;
         put32(c, d->fail_status);
+        put_no_wcc(c);
+        return;
+    }
+    if (is_stale(c)) {
+        put32(c, 70);           /* NFS3ERR_STALE */
         put_no_wcc(c);
         return;
     }
@@ -520,7 +542,8 @@ static void *accept_conn(void *opaque, MemoryStream *ms)
     NfsDouble *d = opaque;
     Conn *conn;
 
-    if (memory_stream_port(ms) == PORT_MAPPER && d->no_mapper) {
+    if ((memory_stream_port(ms) == PORT_MAPPER && d->no_mapper) ||
+        (memory_stream_port(ms) == MOUNT_PORT && d->no_mount)) {
         return NULL;
     }
     conn = g_new0(Conn, 1);

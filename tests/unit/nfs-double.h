@@ -32,6 +32,7 @@ typedef struct NfsDouble {
     uint8_t *disk, *stable;
     uint64_t size;              /* what GETATTR says */
     uint64_t fileid;
+    uint8_t generation;         /* of the file; in its handle unless 0 */
     uint32_t ctime;             /* seconds */
     uint64_t grows_to;          /* behind the next GETATTR's back; 0: not */
     uint64_t verf;
@@ -41,6 +42,7 @@ typedef struct NfsDouble {
     uint32_t short_bytes;       /* READ and WRITE do no more; 0: all */
     bool always_stable;         /* WRITE says FILE_SYNC by itself */
     bool no_mapper;             /* nobody listens at port 111 */
+    bool no_mount;              /* nor at that of the MOUNT service */
     bool hold;                  /* READ, WRITE and COMMIT wait for release */
     unsigned hold_proc;         /* only this one does; 0: all three */
     bool silent;                /* no answer at all */

@@ -665,8 +665,9 @@ static void test_statuses(void)
         { NFS_READ, 10008, SN_IO_READ, 0 },             /* JUKEBOX */
         { NFS_WRITE, 10008, SN_IO_WRITE, 0 },
         { NFS_COMMIT, 10008, SN_IO_FLUSH, 0 },
-        { NFS_READ, 70, SN_IO_READ, 0 },                /* STALE: looked up */
-        { NFS_COMMIT, 70, SN_IO_FLUSH, 0 },             /* anew */
+        { NFS_READ, 70, SN_IO_READ, 0 },                /* STALE: is tried */
+        { NFS_WRITE, 70, SN_IO_WRITE, 0 },              /* anew */
+        { NFS_COMMIT, 70, SN_IO_FLUSH, 0 },
     };
     uint8_t buf[512] = { 0 };
 
@@ -803,6 +804,68 @@ static void test_another_file(void)
     w->nfs->fileid--;
     g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
     g_assert_cmpuint(w->nfs->stable[0], ==, 1);
+    nfs_world_free(w);
+}
+
+/* With the number of the old one, as many file systems do it. */
+static void test_replaced_file(void)
+{
+    World *w = nfs_world_new(37);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "keep-alive-tmo=3");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+    d->generation = 1;
+    memset(d->disk, 0, NFS_DOUBLE_SIZE);
+    test_loop_advance(w->loop, 10 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_LOST);
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol),
+                            "replaced by another file"));
+    nfs_double_crash(d);
+    test_loop_advance(w->loop, 10 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_LOST);
+    g_assert_cmpuint(d->disk[0], ==, 0);
+    /* Or it was only not exported. */
+    d->generation = 0;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->stable[0], ==, 1);
+    nfs_world_free(w);
+}
+
+/* One that could not be used is none yet: its successor may be better. */
+static void test_replaced_before_ready(void)
+{
+    World *w = nfs_world_new(38);
+
+    w->nfs->size = 0;
+    nfs_world_open(w, "");
+    test_loop_advance(w->loop, 5 * SN_NS_PER_S);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_CONNECTING);
+    w->nfs->size = NFS_DOUBLE_SIZE;
+    w->nfs->fileid++;
+    w->nfs->generation = 1;
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    nfs_world_free(w);
+}
+
+/* Once the file is known, neither MOUNT nor a name is needed. */
+static void test_reconnect_without_mount(void)
+{
+    World *w = nfs_world_new(39);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+    d->no_mount = true;
+    d->mounts = d->calls[NFS_LOOKUP] = 0;
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->stable[0], ==, 1);
+    g_assert_cmpuint(d->mounts, ==, 0);
+    g_assert_cmpuint(d->calls[NFS_LOOKUP], ==, 0);
     nfs_world_free(w);
 }
 
@@ -1119,6 +1182,11 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/size-races", test_size_races);
     g_test_add_func("/nfs/resize-and-truncation", test_resize_and_truncation);
     g_test_add_func("/nfs/another-file", test_another_file);
+    g_test_add_func("/nfs/replaced-file", test_replaced_file);
+    g_test_add_func("/nfs/replaced-before-ready",
+                    test_replaced_before_ready);
+    g_test_add_func("/nfs/reconnect-without-mount",
+                    test_reconnect_without_mount);
     g_test_add_func("/nfs/silence", test_silence);
     g_test_add_func("/nfs/cancel", test_cancel);
     g_test_add_func("/nfs/many", test_many);
