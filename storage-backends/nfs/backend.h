@@ -194,6 +194,7 @@ struct SnBackend {
     SnTimer *probe_timer;       /* to ask again */
     void (*probe_next)(SnBackend *be);
     bool polling;               /* the size, while ready */
+    bool polling_rights;
 
     /* io.c */
     unsigned in_flight;         /* of all connections */
@@ -271,6 +272,8 @@ void sn_nfs_probe_start(SnBackend *be);
 void sn_nfs_probe_again(void *opaque);
 /* While ready: asks whether the size has changed. */
 void sn_nfs_probe_poll(SnBackend *be);
+/* And whether it may be written. */
+void sn_nfs_probe_poll_rights(SnBackend *be);
 /* The answer to any GETATTR while ready. */
 void sn_nfs_probe_polled(SnBackend *be, const GETATTR3res *res);
 

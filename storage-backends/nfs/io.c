@@ -172,6 +172,9 @@ static bool op_good(SnNfsOp *op, nfsstat3 status)
     switch (sn_nfs_judge(status, op->type == SN_IO_WRITE, &err)) {
     case SN_NFS_DONE:
         op_done(op, err);
+        if (err == -EROFS) {
+            sn_nfs_probe_poll_rights(be);
+        }
         break;
     case SN_NFS_LATER:
         retry_later(op);

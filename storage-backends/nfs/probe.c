@@ -1,6 +1,7 @@
 /*
  * What the file is: FSINFO, GETATTR and ACCESS (RFC 1813 section 3.3), one
- * after the other, when a session begins; and its size, now and then.
+ * after the other, when a session begins; and its size, and whether it may be
+ * written, now and then.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -13,6 +14,7 @@
 
 SN_TRACE_EVENT(nfs_file);
 SN_TRACE_EVENT(nfs_resized);
+SN_TRACE_EVENT(nfs_rights);
 
 #define TRY_DELAY SN_NS_PER_S
 
@@ -57,18 +59,23 @@ static void set_identity(SnBackend *be)
     sn_uuid_from_name(name, be->info.uuid);
 }
 
-static void access_known(struct rpc_context *rpc, int status, void *data,
-                         void *opaque);
-
-static void ask_access(SnBackend *be)
+static void call_access(SnBackend *be, rpc_cb answered)
 {
     SnNfsConn *c = &be->conns[0];
     ACCESS3args args = { .object = sn_nfs_fh(be),
                          .access = ACCESS3_READ | ACCESS3_MODIFY };
 
-    if (rpc_nfs3_access_async(sn_nfs_new_call(c), access_known, &args, c)) {
+    if (rpc_nfs3_access_async(sn_nfs_new_call(c), answered, &args, c)) {
         sn_nfs_call_failed(c, "ACCESS");
     }
+}
+
+static void access_known(struct rpc_context *rpc, int status, void *data,
+                         void *opaque);
+
+static void ask_access(SnBackend *be)
+{
+    call_access(be, access_known);
 }
 
 /* Everything is known. */
@@ -315,5 +322,34 @@ void sn_nfs_probe_poll(SnBackend *be)
         if (rpc_nfs3_getattr_async(sn_nfs_new_call(c), polled, &args, c)) {
             sn_nfs_call_failed(c, "GETATTR");
         }
+    }
+}
+
+static void rights_polled(struct rpc_context *rpc, int status, void *data,
+                          void *opaque)
+{
+    SnNfsConn *c = opaque;
+    SnBackend *be = c->be;
+    const ACCESS3res *res = data;
+    bool read_only;
+
+    be->polling_rights = false;
+    if (!sn_nfs_answered(c, status, data, "ACCESS") ||
+        res->status != NFS3_OK) {
+        return;
+    }
+    read_only = !(res->ACCESS3res_u.resok.access & ACCESS3_MODIFY);
+    if (be->state == SN_NFS_READY && read_only != be->info.read_only) {
+        be->info.read_only = read_only;
+        sn_trace(nfs_rights, "id=%s ro=%d", be->id, read_only);
+        sn_backend_info_changed(be->vol, &be->info);
+    }
+}
+
+void sn_nfs_probe_poll_rights(SnBackend *be)
+{
+    if (!be->polling_rights) {
+        be->polling_rights = true;
+        call_access(be, rights_polled);
     }
 }

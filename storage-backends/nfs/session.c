@@ -243,7 +243,7 @@ void sn_nfs_session_stop(SnBackend *be)
         sn_nfs_conn_close(&be->conns[i]);
     }
     be->next = NULL;
-    be->polling = false;
+    be->polling = be->polling_rights = false;
     g_clear_pointer(&be->fail_message, g_free);
     g_clear_pointer(&be->dir, g_free);
     g_clear_pointer(&be->refused, g_free);
@@ -301,8 +301,9 @@ static void arm_alive(SnBackend *be, int64_t ns)
 }
 
 /*
- * A GETATTR finds a dead connection, and a change of the file's size. A server
- * that is busy may take its time as long as it answers anything.
+ * A GETATTR finds a dead connection, and a change of the file's size; an
+ * ACCESS, one of the rights. A server that is busy may take its time as long as
+ * it answers anything.
  */
 static void keep_alive(void *opaque)
 {
@@ -329,6 +330,7 @@ static void keep_alive(void *opaque)
             ask_alive(c);
         }
     }
+    sn_nfs_probe_poll_rights(be);
     sn_nfs_leave(be, before);
     sn_nfs_flush(be);
     sn_nfs_lost_forget(be);     /* who wanted them has come by now */

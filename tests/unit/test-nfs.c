@@ -754,6 +754,34 @@ static void test_read_only_and_sizes(void)
     nfs_world_free(w);
 }
 
+/* The rights change while the volume is in use. */
+static void test_read_only_and_back(void)
+{
+    World *w = nfs_world_new(40);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[512] = { 1 };
+
+    nfs_world_open_ready(w, "keep-alive-tmo=5");
+    /* A write finds it out at once, */
+    d->access = 1;
+    fail_next(d, NFS_WRITE, 1, NFS_ROFS);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, -EROFS);
+    world_settle(w);
+    g_assert_true(sn_volume_info(w->vol)->read_only);
+    g_assert_cmpuint(w->info_changes, ==, 1);
+    d->access = 0x3f;
+    test_loop_advance(w->loop, 6 * SN_NS_PER_S);
+    g_assert_false(sn_volume_info(w->vol)->read_only);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, 0);
+    /* and without one it is found out, too. */
+    d->access = 1;
+    test_loop_advance(w->loop, 6 * SN_NS_PER_S);
+    g_assert_true(sn_volume_info(w->vol)->read_only);
+    g_assert_cmpuint(w->info_changes, ==, 3);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
+}
+
 /* size= never makes a file shorter, whoever else makes it longer meanwhile. */
 static void test_size_races(void)
 {
@@ -1179,6 +1207,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/set-up-errors", test_set_up_errors);
     g_test_add_func("/nfs/urls", test_urls);
     g_test_add_func("/nfs/read-only-and-sizes", test_read_only_and_sizes);
+    g_test_add_func("/nfs/read-only-and-back", test_read_only_and_back);
     g_test_add_func("/nfs/size-races", test_size_races);
     g_test_add_func("/nfs/resize-and-truncation", test_resize_and_truncation);
     g_test_add_func("/nfs/another-file", test_another_file);
