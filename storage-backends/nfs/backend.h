@@ -199,7 +199,7 @@ struct SnBackend {
     /* io.c */
     unsigned in_flight;         /* of all connections */
     GQueue retries;             /* of SnNfsOp: to be sent again */
-    GQueue orphans;             /* cancelled, answer outstanding */
+    GQueue orphans;             /* nobody's any more, answer outstanding */
     GQueue spare;
     GQueue lost;                /* writes, of lost.c */
     SnTimer *retry_timer;
@@ -290,15 +290,19 @@ void sn_nfs_op_free(SnNfsOp *op);
 void sn_nfs_op_free_all(GQueue *ops);
 /* The flush @op is over. */
 void sn_nfs_io_flushed(SnNfsOp *op, int err);
+/* Sends @op, a lost write, as the same call; nobody waits for the answer. */
+void sn_nfs_io_repeat(SnNfsOp *op);
 /* The connection that has least to do. */
 SnNfsConn *sn_nfs_io_conn(SnBackend *be);
 
 /* lost.c: takes over @op, a write whose call may have been carried out. */
 void sn_nfs_lost_add(SnNfsOp *op);
+/* Repeats lost ones that @io, a new write, is about to write over. */
+void sn_nfs_lost_settle(SnBackend *be, const SnIo *io);
 /*
  * Makes @op, a new write, the same call as a lost one that it repeats. True,
  * and op->data, conn, xid, stable and same_call are set, if there is such a
- * one. Lost ones that it writes over are forgotten in any case.
+ * one.
  */
 bool sn_nfs_lost_match(SnNfsOp *op);
 void sn_nfs_lost_forget(SnBackend *be);

@@ -374,6 +374,19 @@ static bool send_op(SnNfsOp *op)
     return true;
 }
 
+void sn_nfs_io_repeat(SnNfsOp *op)
+{
+    SnBackend *be = op->be;
+
+    op->same_call = true;
+    /* A smaller wtmax than that of the old session would make it another. */
+    if (op->len > be->info.max_transfer || !send_op(op)) {
+        sn_nfs_op_free(op);
+    } else {
+        g_queue_push_tail_link(&be->orphans, &op->link);
+    }
+}
+
 /*
  * A cancelled write may still be on its way to the file. What the submitter
  * does to the same bytes now must not be overtaken by it.
@@ -415,8 +428,13 @@ bool sn_nfs_io_submit(SnBackend *be, SnIo *io)
         return true;
     }
     if (be->in_flight + be->retries.length >= be->options.queue_depth ||
-        must_wait(be, io) ||
         (io->op == SN_IO_WRITE && sn_nfs_unc_is_full(be))) {
+        return false;
+    }
+    if (io->op == SN_IO_WRITE) {
+        sn_nfs_lost_settle(be, io);
+    }
+    if (must_wait(be, io)) {
         return false;
     }
     op = op_new(be, io);

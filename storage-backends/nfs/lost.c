@@ -7,7 +7,9 @@
  *
  * The volume does not say which of its requests is sent again, nor need it: one
  * with the same bytes for the same place is the same call, as long as nothing
- * else was written there in between.
+ * else was written there in between. Something else for that place comes when
+ * a request was cancelled. Then the lost call is repeated for its own sake, and
+ * what is new waits for the answer: the server is through with the old one then.
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -36,11 +38,33 @@ void sn_nfs_lost_add(SnNfsOp *op)
 }
 
 /* Stable will do for one that need not be. */
-static bool repeats(const SnNfsOp *op, const SnNfsOp *lost)
+static bool repeats(const SnIo *io, const SnNfsOp *lost)
 {
-    return op->offset == lost->offset && op->len == lost->len &&
-           (lost->stable || !(op->io->flags & SN_IO_FUA)) &&
-           sn_iov_equals(op->io->iov, op->io->iovcnt, lost->data->bytes);
+    return io->offset == lost->offset && io->len == lost->len &&
+           (lost->stable || !(io->flags & SN_IO_FUA)) &&
+           sn_iov_equals(io->iov, io->iovcnt, lost->data->bytes);
+}
+
+void sn_nfs_lost_settle(SnBackend *be, const SnIo *io)
+{
+    GList *next;
+    bool sent = false;
+
+    for (GList *l = be->lost.head; l; l = next) {
+        SnNfsOp *lost = l->data;
+
+        next = l->next;
+        if (!sn_ranges_overlap(io->offset, io->len, lost->offset,
+                               lost->len) || repeats(io, lost)) {
+            continue;
+        }
+        g_queue_unlink(&be->lost, l);
+        sn_nfs_io_repeat(lost);
+        sent = true;
+    }
+    if (sent) {
+        sn_nfs_flush(be);
+    }
 }
 
 static void become(SnNfsOp *op, SnNfsOp *lost)
@@ -57,23 +81,18 @@ static void become(SnNfsOp *op, SnNfsOp *lost)
 bool sn_nfs_lost_match(SnNfsOp *op)
 {
     GQueue *q = &op->be->lost;
-    GList *next;
 
-    for (GList *l = q->head; l; l = next) {
+    for (GList *l = q->head; l; l = l->next) {
         SnNfsOp *lost = l->data;
 
-        next = l->next;
-        if (!sn_ranges_overlap(op->offset, op->len, lost->offset,
-                               lost->len)) {
-            continue;
-        }
-        g_queue_unlink(q, l);
-        if (!op->same_call && repeats(op, lost)) {
+        if (repeats(op->io, lost)) {
+            g_queue_unlink(q, l);
             become(op, lost);
+            sn_nfs_op_free(lost);
+            return true;
         }
-        sn_nfs_op_free(lost);
     }
-    return op->same_call;
+    return false;
 }
 
 void sn_nfs_lost_forget(SnBackend *be)

@@ -22,6 +22,8 @@ SN_TRACE_EVENT(nfs_state);
 SN_TRACE_EVENT(nfs_connect);
 SN_TRACE_EVENT(nfs_alive);
 
+/* Without keep-alive: when nobody wants a lost write any more. */
+#define FORGET_TIME (5 * SN_NS_PER_S)
 /* For each step of beginning a session. */
 #define STEP_TIME (15 * SN_NS_PER_S)
 /* Turns of the library before others have theirs. */
@@ -314,6 +316,10 @@ static void keep_alive(void *opaque)
         arm_alive(be, SN_NFS_GRACE);
         return;
     }
+    sn_nfs_lost_forget(be);     /* who wanted them has come by now */
+    if (!be->options.keep_alive) {
+        return;
+    }
     sn_trace(nfs_alive, "id=%s", be->id);
     before = sn_nfs_enter(be);
     for (unsigned i = 0; i < be->options.conns; i++) {
@@ -333,7 +339,6 @@ static void keep_alive(void *opaque)
     sn_nfs_probe_poll_rights(be);
     sn_nfs_leave(be, before);
     sn_nfs_flush(be);
-    sn_nfs_lost_forget(be);     /* who wanted them has come by now */
     arm_alive(be, be->options.keep_alive * SN_NS_PER_S);
 }
 
@@ -341,9 +346,8 @@ void sn_nfs_session_ready(SnBackend *be)
 {
     sn_timer_disarm(be->loop, be->step_timer);
     sn_nfs_set_state(be, SN_NFS_READY);
-    if (be->options.keep_alive) {
-        arm_alive(be, be->options.keep_alive * SN_NS_PER_S);
-    }
+    arm_alive(be, be->options.keep_alive
+                  ? be->options.keep_alive * SN_NS_PER_S : FORGET_TIME);
     sn_backend_ready(be->vol, &be->info);
 }
 

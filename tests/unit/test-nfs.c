@@ -557,15 +557,110 @@ static void test_not_the_same_call(void)
         memset(other, cases[i].byte, sizeof(other));
         g_assert_cmpint(req_run(w, SN_IO_WRITE, cases[i].flags, cases[i].offset,
                                 cases[i].len, other), ==, 0);
-        g_assert_cmpuint(d->replays, ==, 0);
+        /* The server was asked whether it is through with the lost one. */
+        g_assert_cmpuint(d->replays, ==, 1);
         g_assert_cmpmem(d->disk + cases[i].offset, cases[i].len, other,
                         cases[i].len);
-        /* The lost one is forgotten by that: this writes. */
+        /* And that was all about it: this writes. */
         g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 4096, 4096, buf), ==, 0);
-        g_assert_cmpuint(d->replays, ==, 0);
+        g_assert_cmpuint(d->replays, ==, 1);
         g_assert_cmpmem(d->disk + 4096, 4096, buf, 4096);
         nfs_world_free(w);
     }
+}
+
+/* A write that was cancelled, and then its connection was lost. */
+static void test_lost_orphan(void)
+{
+    World *w = nfs_world_new(41);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096], b[4096];
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "connections=3");
+    memset(a, 0xaa, sizeof(a));
+    memset(b, 0xbb, sizeof(b));
+    d->hold = true;
+    submit_write(w, &r, 0, 4096, a);
+    req_cancel(&r);
+    memory_net_end_all(w->net, -ECONNRESET);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    /* What is not there does not wait, */
+    submit_write(w, &r, 0, 0, b);
+    g_assert_cmpuint(d->held.length, ==, 1);
+    release_and_hold(w);
+    check_done(&r, 0);
+    /* what is there waits for the old one. */
+    submit_write(w, &r, 0, 2048, b);
+    release_and_hold(w);
+    g_assert_true(r.busy);
+    g_assert_cmpmem(d->disk + 4096, 4096, a, 4096);
+    nfs_double_release(d);
+    world_settle(w);
+    check_done(&r, 0);
+    g_assert_cmpmem(d->disk + 2048, 4096, b, 4096);
+    nfs_world_free(w);
+}
+
+/* Nobody is asked about it for ever, with keep-alive or without. */
+static void check_lost_is_forgotten(const char *params)
+{
+    World *w = nfs_world_new(42);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096] = { 0xaa }, b[4096] = { 0xbb };
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, params);
+    lose_answer(w, &r, 0, 4096, a);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
+    req_cancel(&r);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    test_loop_advance(w->loop, 6 * SN_NS_PER_S);
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, b), ==, 0);
+    g_assert_cmpuint(d->replays, ==, 0);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 2);
+    nfs_world_free(w);
+}
+
+static void test_lost_is_forgotten(void)
+{
+    check_lost_is_forgotten("keep-alive-tmo=5");
+    check_lost_is_forgotten("keep-alive-tmo=0");
+}
+
+/* Whoever is in flight then, on whichever connection, comes behind it. */
+static void test_new_verifier_in_flight(void)
+{
+    World *w = nfs_world_new(43);
+    NfsDouble *d = w->nfs;
+    Req reqs[6] = { 0 };
+    uint8_t buf[4096];
+
+    nfs_world_open_ready(w, "connections=3");
+    memset(buf, 0xff, sizeof(buf));
+    for (unsigned i = 0; i < 6; i++) {
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, i * 4096, 4096, buf), ==,
+                        0);
+    }
+    d->hold = true;
+    for (unsigned i = 0; i < 6; i++) {
+        memset(buf, i + 1, sizeof(buf));
+        submit_write(w, &reqs[i], i & 1 ? SN_IO_FUA : 0, i * 4096, buf);
+    }
+    req_cancel(&reqs[2]);
+    d->verf++;
+    nfs_double_release(d);
+    world_settle(w);
+    for (unsigned i = 0; i < 6; i++) {
+        if (i != 2) {
+            check_done(&reqs[i], 0);
+        }
+        g_assert_cmpuint(d->stable[i * 4096], ==, i + 1);
+        g_assert_cmpuint(d->stable[i * 4096 + 4095], ==, i + 1);
+    }
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
 }
 
 /*
@@ -947,6 +1042,30 @@ static void test_cancel(void)
     nfs_world_free(w);
 }
 
+/* Of what is not with the server: a write put off, a flush that has no turn. */
+static void test_cancel_waiting(void)
+{
+    World *w = nfs_world_new(44);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[4096] = { 1 };
+    Req reqs[3] = { 0 };
+
+    nfs_world_open_ready(w, "");
+    fail_next(d, NFS_WRITE, 1, NFS_JUKEBOX);
+    submit_write(w, &reqs[0], 0, 0, buf);
+    req_cancel(&reqs[0]);
+    d->hold = true;
+    submit_flush(w, &reqs[1]);
+    submit_flush(w, &reqs[2]);
+    req_cancel(&reqs[2]);
+    nfs_double_release(d);
+    test_loop_advance(w->loop, 2 * SN_NS_PER_S);
+    check_done(&reqs[1], 0);
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 1);
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 1);
+    nfs_world_free(w);
+}
+
 static void release(World *w)
 {
     nfs_double_release(w->nfs);
@@ -1197,6 +1316,10 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/stuck-loop", test_stuck_loop);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
+    g_test_add_func("/nfs/lost-orphan", test_lost_orphan);
+    g_test_add_func("/nfs/lost-is-forgotten", test_lost_is_forgotten);
+    g_test_add_func("/nfs/new-verifier-in-flight",
+                    test_new_verifier_in_flight);
     g_test_add_func("/nfs/rewrite-before-same-call",
                     test_rewrite_before_same_call);
     g_test_add_func("/nfs/other-port", test_other_port);
@@ -1218,6 +1341,7 @@ int main(int argc, char **argv)
                     test_reconnect_without_mount);
     g_test_add_func("/nfs/silence", test_silence);
     g_test_add_func("/nfs/cancel", test_cancel);
+    g_test_add_func("/nfs/cancel-waiting", test_cancel_waiting);
     g_test_add_func("/nfs/many", test_many);
     g_test_add_func("/nfs/wrong-answers", test_wrong_answers);
     g_test_add_func("/nfs/wrong-writes", test_wrong_writes);
