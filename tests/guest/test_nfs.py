@@ -11,6 +11,48 @@ from bed import NFS_VOLUME, NVME, STORAGE_IP
 from disk_test import DiskTest
 
 
+# Writes under way while the rights change. fio ends when one fails.
+RIGHTS = r"""
+wait_for $disk || exit
+writes() {
+    until [ -e /run/enough ]; do
+        fio --name=load --filename=$disk --rw=randwrite --bs=16k --size=4m \
+            --offset=16m --iodepth=16 --ioengine=libaio --direct=1 --minimal
+        usleep 100000
+    done >/dev/null 2>&1
+}
+wait_read_only() { until [ $(cat $block/ro) = $1 ]; do usleep 50000; done; }
+writes &
+say WRITING
+wait_read_only 1
+step READ-ONLY
+wait_read_only 0
+verify $disk 16k 4m
+touch /run/enough
+wait
+verify $disk 16k 4m --offset=16m
+say OK
+"""
+
+# Ever new blocks, until there is no room.
+FULL = r"""
+wait_for $disk || exit
+part() {
+    fio --name=part --filename=$disk --rw=randwrite --bs=16k --size=2m \
+        --offset=$((2 * $1))m --iodepth=16 --ioengine=libaio --direct=1 \
+        --verify=crc32c --minimal >/run/fio.out 2>&1
+}
+n=0
+say WRITING
+while part $n; do n=$((n + 1)); done
+grep -q "No space left" /run/fio.out || { cat /run/fio.out; fail "no space"; }
+step FULL
+works part $n
+works part 0
+say OK
+"""
+
+
 class NfsTest(DiskTest):
     function = NVME
     service = "nfs"
@@ -139,6 +181,44 @@ say OK
         self.check_error("read.only|write.protected",
                          prepare="chmod 444 /srv/nfs/disk.img",
                          export="rw,sync,root_squash")
+
+    def start_writes(self, job):
+        self.guest = self.bed.guest(job, volume=f"{self.url}?{self.fast}")
+        self.guest.wait_for("@@ WRITING")
+        self.wait_progress()
+
+    def test_read_only_and_back(self):
+        self.start_storage()
+        self.start_writes(RIGHTS)
+        self.tell(self.storage, "nfs_export ro,sync,no_root_squash")
+        self.guest.wait_for("@@ READ-ONLY")
+        self.tell(self.storage, "nfs_export rw,sync,no_root_squash")
+        self.guest.write("\n")
+        self.finish(self.guest)
+
+    def test_full_and_room_again(self):
+        self.start_storage("sn.size=64")
+        self.start_writes(FULL)
+        self.tell(self.storage,
+                  "dd if=/dev/zero of=/srv/nfs/fill bs=1M 2>/dev/null; sync")
+        self.guest.wait_for("@@ FULL")
+        self.tell(self.storage, "rm /srv/nfs/fill")
+        self.guest.write("\n")
+        self.finish(self.guest)
+
+    def resize(self, size):
+        """To @size MB, and work goes on."""
+        self.tell(self.storage, f"truncate -s {size}M /srv/nfs/disk.img")
+        self.guest.wait_until(
+            lambda: f"to {size << 20} bytes" in self.guest.stderr(), "resized")
+        self.wait_progress()
+
+    def test_resize_under_load(self):
+        self.start_storage()
+        self.start_load()
+        self.resize(128)
+        self.resize(384)
+        self.end_load()
 
     def test_file_is_moved(self):
         """It is known by its handle; what has its name now is none of ours."""
