@@ -478,6 +478,26 @@ static void test_stuck_loop(void)
     nfs_world_free(w);
 }
 
+/* What the server made safe unasked is not kept. */
+static void test_stable_by_itself(void)
+{
+    World *w = nfs_world_new(45);
+    NfsDouble *d = w->nfs;
+    uint8_t buf[4096] = { 1 };
+
+    nfs_world_open_ready(w, "");
+    d->always_stable = true;
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 4096, buf), ==, 0);
+    g_assert_cmpuint(d->last_stable, ==, 0);
+    nfs_double_crash(d);
+    world_settle(w);
+    g_assert_true(world_wait_state(w, SN_VOLUME_READY, 10));
+    g_assert_cmpuint(d->calls[NFS_WRITE], ==, 1);
+    g_assert_cmpuint(d->calls[NFS_COMMIT], ==, 0);
+    g_assert_cmpuint(d->stable[0], ==, 1);
+    nfs_world_free(w);
+}
+
 /* A write, carried out, and its answer lost with the connection. */
 static void lose_answer(World *w, Req *r, uint64_t offset, uint32_t len,
                         uint8_t *buf)
@@ -1314,6 +1334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/no-commit-no-writes", test_no_commit_no_writes);
     g_test_add_func("/nfs/commit-without-answer", test_commit_without_answer);
     g_test_add_func("/nfs/stuck-loop", test_stuck_loop);
+    g_test_add_func("/nfs/stable-by-itself", test_stable_by_itself);
     g_test_add_func("/nfs/same-call", test_same_call);
     g_test_add_func("/nfs/not-the-same-call", test_not_the_same_call);
     g_test_add_func("/nfs/lost-orphan", test_lost_orphan);
