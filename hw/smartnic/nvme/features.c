@@ -270,8 +270,8 @@ static SnCtrlStatus set_host_id(SnCtrlReq *req, SnCtrlFeatures *f)
 
 /*
  * The one that is asked for; NULL and @status why not. All at once is no
- * question, one without reservations has none of this, and so has one that is
- * not active (section 6.1.5).
+ * question; one without reservations has none of this, nor has one that is not
+ * active (section 6.1.5).
  */
 static SnCtrlNs *reserved_ns(SnCtrlReq *req, SnCtrlStatus *status)
 {
