@@ -97,13 +97,13 @@ static void test_in_the_middle(void)
     g_assert_cmpuint(partly, >, 10);
 }
 
-/* What a cancelled write may still do stays in sight. */
-static void test_newer_data_stays(void)
+/* What a cancelled write may still do stays in sight, on any queue. */
+static void newer_data_stays(const char *params)
 {
     World *w = world_new(1);
     Req old = { 0 }, big = { 0 }, newer = { 0 };
 
-    world_open_ready(w, "");
+    world_open_ready(w, params);
     w->d->hold = true;
     write_submit(w, &old, 0, 4096, 1);
     write_submit(w, &big, 65536, 65536, 2);
@@ -125,6 +125,13 @@ static void test_newer_data_stays(void)
     g_assert_true(disk_is(w, 65536, 65536, 2));
     req_clear(&newer);
     world_free(w);
+}
+
+static void test_newer_data_stays(void)
+{
+    newer_data_stays("");
+    newer_data_stays("queues=2");
+    newer_data_stays("queues=3");
 }
 
 /* The copies have a limit, beyond which the connection is given up. */
