@@ -115,7 +115,8 @@ static bool writes_through(World *w, WorldBackend *wb)
 
 /*
  * Present when there is one, or may be. One that comes to a guest that was told
- * of none is not used: the guest would not flush it.
+ * of none is not used until the next reset: a driver looks once, and would not
+ * flush it, whoever else asks later.
  */
 static void test_write_cache(void)
 {
@@ -134,7 +135,30 @@ static void test_write_cache(void)
     with = world_add_scripted_ready(w, 2);
     g_assert_true(writes_through(w, with));
     g_assert_true(has_cache(w));
+    g_assert_true(writes_through(w, with));
+    world_disable(w);
+    world_enable(w);
+    world_create_queues(w, 1, 8);
+    g_assert_true(has_cache(w));
     g_assert_false(writes_through(w, with));
+    world_free(w);
+}
+
+/* The same with a volume that gets one, such as a target that is changed. */
+static void test_write_cache_later(void)
+{
+    World *w = world_new();
+    WorldBackend *wb = world_add_scripted(w, 2);
+
+    wb->info.write_cache = false;
+    wb_ready(wb);
+    world_enable(w);
+    world_create_queues(w, 1, 8);
+    g_assert_false(has_cache(w));
+    wb->info.write_cache = true;
+    wb_info_changed(wb);
+    g_assert_true(has_cache(w));
+    g_assert_true(writes_through(w, wb));
     world_free(w);
 }
 
@@ -460,6 +484,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ctrl-identify/ctrl", test_ctrl);
     g_test_add_func("/ctrl-identify/write-cache", test_write_cache);
+    g_test_add_func("/ctrl-identify/write-cache-later",
+                    test_write_cache_later);
     g_test_add_func("/ctrl-identify/nvm-ctrl", test_nvm_ctrl);
     g_test_add_func("/ctrl-identify/ns", test_ns);
     g_test_add_func("/ctrl-identify/ns-plain", test_ns_plain);

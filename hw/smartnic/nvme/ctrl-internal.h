@@ -304,8 +304,10 @@ struct SnCtrl {
     /* Admin (features, events, log, reservation, error-log, smart). */
     SnCtrlFeatures features;
     /*
-     * When the guest last asked, there was no write cache. It does not flush,
-     * therefore, although a namespace with one may have come since.
+     * The guest asked once when there was no write cache. It does not flush,
+     * therefore, although a namespace with one may have come since. Asking
+     * again does not change that until the next reset: a driver looks when it
+     * starts, and who else asks (nvme-cli) does not flush for it.
      */
     bool cache_untold;
     SnCtrlEvent events[SN_CTRL_EVENTS];         /* oldest first */

@@ -47,7 +47,7 @@ static void set_capabilities(SnCtrl *ctrl, struct nvme_id_ctrl *id)
 {
     bool cache = sn_ctrl_has_write_cache(ctrl);
 
-    ctrl->cache_untold = !cache;
+    ctrl->cache_untold |= !cache;
     id->oaes = GUINT32_TO_LE(NVME_CTRL_OAES_NA);
     id->ctratt = GUINT32_TO_LE(NVME_CTRL_CTRATT_128_ID);
     id->oacs = GUINT16_TO_LE(sn_ctrl_oacs(ctrl));

@@ -83,6 +83,7 @@ void sn_ctrl_disable(SnCtrl *ctrl)
     }
     ctrl->dbbuf[0] = ctrl->dbbuf[1] = 0;
     ctrl->intms = 0;
+    ctrl->cache_untold = false;
     sn_ctrl_interrupt_reset(ctrl);
     sn_ctrl_features_reset(ctrl);
     sn_ctrl_events_reset(ctrl);
