@@ -253,6 +253,36 @@ say OK
         guest.write("\n")
         self.finish(guest)
 
+    def test_replace(self):
+        """Another disk at once in the place of one that is in use."""
+        guest = self.guest(REQUESTS + r"""
+wait_for $disk || exit
+say READY
+for mib in 16 24 16; do
+    until node_of 2 && [ "$(cat /sys/block/$node/size)" = $((mib * 2048)) ]
+    do
+        usleep 10000
+    done
+    verify /dev/$node 4k 1m
+    fio --name=load --filename=/dev/$node --rw=randrw --bs=4k --iodepth=8 \
+        --ioengine=libaio --direct=1 --time_based --runtime=1000 \
+        >/dev/null 2>&1 &
+    enough=$(($(requests $node) + 50))
+    until [ $(requests $node) -gt $enough ]; do usleep 10000; done
+    say "LOAD $mib"
+done
+wait
+say OK
+""", "mem://?size=8M")
+        guest.wait_for("@@ READY")
+        for number, mib in enumerate((16, 24, 16)):
+            name = f"disk{number}"
+            guest.qmp("device_add", driver="smartnic-volume", id=name,
+                      bus="nic0.0", nsid=2, url=f"mem://?size={mib}M")
+            guest.wait_for(f"@@ LOAD {mib}")
+            guest.qmp("device_del", id=name)
+        self.finish(guest)
+
     def test_resize(self):
         """Nobody rescans by hand."""
         target = self.target("1,size=64M", "2,size=32M")

@@ -103,7 +103,7 @@ static void test_cold(void)
           VOLUME("id=six,url=null://?size=6M"));
     g_assert_cmpuint(blocks_of(&n, 1), ==, 64 * MiB / 512);
     g_assert_cmpuint(blocks_of(&n, 256), ==, 3 * MiB / 512);
-    /* Those without a number get the lowest one that is free. */
+    /* Those without a number get the next one that is free. */
     g_assert_cmpuint(blocks_of(&n, 2), ==, 5 * MiB / 512);
     g_assert_cmpuint(blocks_of(&n, 3), ==, 4 * MiB / 512);
     g_assert_cmpuint(blocks_of(&n, 4), ==, 6 * MiB / 512);
@@ -213,6 +213,39 @@ static void test_hot(void)
         nvme_assert_status(read_block(&n, nsid), ST_INVALID_NS);
         g_assert_true(n.dnr);
     }
+    nvme_stop(&n);
+}
+
+static void add_anywhere(Machine *m)
+{
+    qtest_qmp_assert_success(m->qts, "{ 'execute': 'device_add', 'arguments':"
+        "{ 'driver': 'smartnic-volume', 'id': 'ns0', 'bus': 'nic0.0',"
+        "'url': 'mem://?size=1M' } }");
+}
+
+/* A number that was just given back is the last to be given again. */
+static void test_rotation(void)
+{
+    uint32_t list[1024];
+    Machine m;
+    Nvme n;
+
+    start(&n, &m, CARD_NVME(""));
+    for (unsigned nsid = 2; nsid <= 4; nsid++) {
+        add_anywhere(&m);
+        wait_blocks(&n, nsid, MiB / 512);
+        remove_volume(&m, 0);
+        g_assert_cmpuint(blocks_of(&n, nsid), ==, 0);
+    }
+    add_volume(&m, 256, "mem://?size=1M");
+    for (unsigned nsid = 5; nsid <= 255; nsid++) {
+        add_anywhere(&m);
+        remove_volume(&m, 0);
+    }
+    nvme_assert_status(nvme_get_log(&n, LOG_CHANGED, 0, list, sizeof(list)),
+                       ST_OK);
+    add_anywhere(&m);                           /* 256 is in use: 2 again */
+    wait_blocks(&n, 2, MiB / 512);
     nvme_stop(&n);
 }
 
@@ -397,6 +430,7 @@ int main(int argc, char **argv)
     g_test_add_func("/namespaces/refused-at-run-time",
                     test_refused_at_run_time);
     g_test_add_func("/namespaces/hot", test_hot);
+    g_test_add_func("/namespaces/rotation", test_rotation);
     g_test_add_func("/namespaces/changes-together", test_changes_together);
     g_test_add_func("/namespaces/event-masked", test_event_masked);
     g_test_add_func("/namespaces/while-disabled", test_while_disabled);

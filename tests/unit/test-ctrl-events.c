@@ -230,6 +230,30 @@ static void test_retained(void)
     world_free(w);
 }
 
+/* A list that was read in part still has all; only the event is over. */
+static void test_read_in_part(void)
+{
+    World *w = new_world(NS_ATTRIBUTES);
+    uint64_t page = world_page(w);
+    SnNvmeSqe sqe = { .opcode = nvme_admin_get_log_page, .prp1 = page,
+                      .cdw10 = NVME_LOG_LID_CHANGED_NS };
+
+    world_add_mem(w, 7);
+    world_add_mem(w, 8);
+    expect_event(w, ask(w), NS_CHANGED);
+    g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
+    g_assert_cmpuint(*(uint32_t *)world_at(w, page), ==, 7);
+    world_add_mem(w, 9);
+    expect_event(w, ask(w), NS_CHANGED);
+    expect_changed(w, (const uint32_t[]){ 7, 8, 9 }, 3);
+    /* The last entry is enough, though. */
+    world_add_mem(w, 10);
+    expect_event(w, ask(w), NS_CHANGED);
+    g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
+    expect_changed(w, NULL, 0);
+    world_free(w);
+}
+
 /* The guest did not ask for such events: there is only the list. */
 static void test_config(void)
 {
@@ -352,6 +376,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-events/types", test_types);
     g_test_add_func("/ctrl-events/namespaces", test_namespaces);
     g_test_add_func("/ctrl-events/retained", test_retained);
+    g_test_add_func("/ctrl-events/read-in-part", test_read_in_part);
     g_test_add_func("/ctrl-events/config", test_config);
     g_test_add_func("/ctrl-events/enabling", test_enabling);
     g_test_add_func("/ctrl-events/temperature", test_temperature);

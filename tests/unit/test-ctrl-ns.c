@@ -39,16 +39,21 @@ static World *open_started(void)
     return w;
 }
 
-static void ask_event(World *w)
+static void ask_event_now(World *w)
 {
     SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
 
     world_submit(w, 0, &sqe);
+}
+
+static void ask_event(World *w)
+{
+    ask_event_now(w);
     world_expect_no_cqe(w, 0);
 }
 
-/* The event has come; reads the list, which is then empty, and asks again. */
-static void expect_changed(World *w, uint32_t nsid)
+/* The event has come; reads the list, which is then empty. */
+static void take_changed(World *w, uint32_t nsid)
 {
     uint64_t page = world_page(w);
     const uint32_t *list = world_at(w, page);
@@ -64,6 +69,12 @@ static void expect_changed(World *w, uint32_t nsid)
     });
     g_assert_cmpuint(GUINT32_FROM_LE(list[0]), ==, nsid);
     g_assert_cmpuint(list[1], ==, 0);
+}
+
+/* The same, and asks for another one, which does not come. */
+static void expect_changed(World *w, uint32_t nsid)
+{
+    take_changed(w, nsid);
     ask_event(w);
 }
 
@@ -350,6 +361,97 @@ static void test_remove_unknown(void)
     world_free(w);
 }
 
+static unsigned active_namespace(World *w)
+{
+    uint64_t page = world_page(w);
+    const uint32_t *list = world_at(w, page);
+
+    command_ok(w, (SnNvmeSqe){
+        .opcode = nvme_admin_identify, .prp1 = GUINT64_TO_LE(page),
+        .cdw10 = GUINT32_TO_LE(NVME_IDENTIFY_CNS_NS_ACTIVE_LIST),
+    });
+    return GUINT32_FROM_LE(list[0]);
+}
+
+/*
+ * Another one in the place of one that the guest may still use: it is there
+ * when the guest has heard of the removal, and is told by an event of its own.
+ */
+static void test_replace(void)
+{
+    World *w = world_new();
+    WorldBackend *be;
+
+    world_add_mem(w, 1);
+    start(w);
+    ask_event(w);
+    sn_ctrl_remove_namespace(w->ctrl, ns_of(w, 1));
+    be = world_add_scripted(w, 1);
+    g_assert_cmphex(read_status(w, 1), ==, SN_CTRL_INVALID_NS);
+    wb_ready(be);
+    be->info.size *= 2;
+    wb_info_changed(be);
+    g_assert_cmphex(read_status(w, 1), ==, SN_CTRL_INVALID_NS);
+    g_assert_null(sn_ctrl_ns(w->ctrl, 1));
+    g_assert_cmpuint(be->submits, ==, 0);
+    take_changed(w, 1);
+    ask_event_now(w);
+    expect_changed(w, 1);
+    g_assert_cmpuint(active_namespace(w), ==, 1);
+    world_free(w);
+}
+
+/* The one that waits loses its path, and goes without a word. */
+static void test_replace_trouble(void)
+{
+    World *w = world_new();
+    WorldBackend *be;
+
+    world_add_mem(w, 1);
+    start(w);
+    ask_event(w);
+    sn_ctrl_remove_namespace(w->ctrl, ns_of(w, 1));
+    world_add_mem(w, 1);
+    sn_ctrl_remove_namespace(w->ctrl, ns_of(w, 1));
+    be = world_add_scripted_ready(w, 1);
+    wb_lost(be, false);
+    expect_changed(w, 1);
+    reconnect(w, be);
+    expect_changed(w, 1);
+    g_assert_cmpuint(active_namespace(w), ==, 1);
+    world_free(w);
+}
+
+/* A reset is the end of what the guest knew. */
+static void test_replace_reset(void)
+{
+    World *w = world_new();
+
+    world_add_mem(w, 1);
+    start(w);
+    sn_ctrl_remove_namespace(w->ctrl, ns_of(w, 1));
+    world_add_mem(w, 1);
+    g_assert_cmpuint(active_namespace(w), ==, 0);
+    world_disable(w);
+    start(w);
+    ask_event(w);
+    g_assert_cmpuint(active_namespace(w), ==, 1);
+    world_free(w);
+}
+
+/* Nor is waited for a guest that does not want to be told. */
+static void test_replace_untold(void)
+{
+    World *w = world_new();
+
+    world_add_mem(w, 1);
+    world_enable(w);
+    sn_ctrl_remove_namespace(w->ctrl, ns_of(w, 1));
+    world_add_mem(w, 1);
+    g_assert_cmpuint(active_namespace(w), ==, 1);
+    world_free(w);
+}
+
 /* In the middle of a flush of all: the next one's turn. */
 static void test_remove_while_flushing(void)
 {
@@ -539,6 +641,10 @@ int main(int argc, char **argv)
     g_test_add_func("/ns/failed", test_failed);
     g_test_add_func("/ns/remove", test_remove);
     g_test_add_func("/ns/remove-unknown", test_remove_unknown);
+    g_test_add_func("/ns/replace", test_replace);
+    g_test_add_func("/ns/replace-trouble", test_replace_trouble);
+    g_test_add_func("/ns/replace-reset", test_replace_reset);
+    g_test_add_func("/ns/replace-untold", test_replace_untold);
     g_test_add_func("/ns/remove-while-flushing", test_remove_while_flushing);
     g_test_add_func("/ns/remove-while-shutting-down",
                     test_remove_while_shutting_down);

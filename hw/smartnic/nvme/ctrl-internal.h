@@ -317,6 +317,7 @@ struct SnCtrl {
     SnCtrlNotice notices[SN_CTRL_NOTICES];      /* oldest first */
     unsigned notice_count;
     uint64_t notice_serial;     /* of the last one since the reset */
+    uint64_t removed_ns[SN_CTRL_MAX_NSID / 64 + 1];     /* see ns.c */
     struct nvme_error_log_page error_log[SN_CTRL_ERROR_LOG];
     unsigned error_next;
     SnCtrlCounters counters;
@@ -334,8 +335,9 @@ struct SnCtrlNs {
     char *name;                 /* for an identity, when there is no other */
     SnVolume *vol;
     /*
-     * The guest may see it: the volume was READY once. Afterwards it stays,
-     * whatever becomes of the volume.
+     * The guest may see it: the volume was READY once, and the guest knows no
+     * other namespace under this nsid any more. Afterwards it stays, whatever
+     * becomes of the volume.
      */
     bool active;
     bool known;                 /* the guest was told, or saw it at first */
@@ -553,6 +555,10 @@ void sn_ctrl_ns_all_known(SnCtrl *ctrl);
 SnCtrlNs *sn_ctrl_ns(SnCtrl *ctrl, uint32_t nsid);
 /* Whether a volume is CONNECTING for the first time. */
 bool sn_ctrl_ns_connecting(const SnCtrl *ctrl);
+/* Whether the guest may still know another namespace under @nsid. */
+bool sn_ctrl_ns_is_removed(const SnCtrl *ctrl, uint32_t nsid);
+/* The guest knows of all that were removed: their nsids can be others'. */
+void sn_ctrl_ns_removals_told(SnCtrl *ctrl);
 void sn_ctrl_ns_free_all(SnCtrl *ctrl);
 const SnVolumeInfo *sn_ctrl_ns_info(const SnCtrlNs *ns);
 
@@ -594,6 +600,8 @@ void sn_ctrl_effects_log(SnCtrl *ctrl, struct nvme_cmd_effects_log *log);
 SnCtrlStatus sn_ctrl_admin_async_event(SnCtrlReq *req);
 /* An event, for a request that waits or that comes. */
 void sn_ctrl_event(SnCtrl *ctrl, uint8_t type, uint8_t info, uint8_t log);
+/* Whether the guest wants to be told of those. */
+bool sn_ctrl_event_wants_ns(const SnCtrl *ctrl);
 /* A namespace came, went or changed: log page 04h and its event. */
 void sn_ctrl_event_ns_changed(SnCtrl *ctrl, uint32_t nsid);
 /* A log page was read without Retain Asynchronous Event: its type may come. */

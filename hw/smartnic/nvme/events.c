@@ -86,10 +86,15 @@ void sn_ctrl_event(SnCtrl *ctrl, uint8_t type, uint8_t info, uint8_t log)
     sn_ctrl_notify(ctrl);
 }
 
+bool sn_ctrl_event_wants_ns(const SnCtrl *ctrl)
+{
+    return ctrl->features.events & NVME_CTRL_OAES_NA;
+}
+
 void sn_ctrl_event_ns_changed(SnCtrl *ctrl, uint32_t nsid)
 {
     ctrl->changed_ns[nsid / 64] |= 1ULL << nsid % 64;
-    if (ctrl->features.events & NVME_CTRL_OAES_NA) {
+    if (sn_ctrl_event_wants_ns(ctrl)) {
         sn_ctrl_event(ctrl, NVME_AER_NOTICE, NVME_AER_NOTICE_NS_CHANGED,
                       NVME_LOG_LID_CHANGED_NS);
     }

@@ -135,7 +135,7 @@ SnCtrlStatus sn_ctrl_no_namespace(SnCtrl *ctrl, uint32_t nsid)
 {
     SnCtrlNs *ns = nsid <= SN_CTRL_MAX_NSID ? ctrl->ns[nsid] : NULL;
 
-    if (!ns) {
+    if (!ns || sn_ctrl_ns_is_removed(ctrl, nsid)) {
         return SN_CTRL_INVALID_NS;
     }
     /* Its volume was never there, and may still come. */

@@ -76,8 +76,23 @@ static size_t fill(SnCtrl *ctrl, uint8_t lid, LogPage *page)
     }
 }
 
-/* What reading the log does, unless the guest wants it retained. */
-static void was_read(SnCtrl *ctrl, uint8_t lid)
+/* The bytes that the entries of log page 04h take. */
+static size_t changed_length(const LogPage *page)
+{
+    unsigned n = 0;
+
+    while (n < CHANGED_NS && page->changed_ns[n]) {
+        n++;
+    }
+    return n * sizeof(page->changed_ns[0]);
+}
+
+/*
+ * What reading the log up to its byte @end does, unless the guest wants it
+ * retained.
+ */
+static void was_read(SnCtrl *ctrl, uint8_t lid, const LogPage *page,
+                     size_t end)
 {
     switch (lid) {
     case NVME_LOG_LID_ERROR:
@@ -87,8 +102,12 @@ static void was_read(SnCtrl *ctrl, uint8_t lid)
         sn_ctrl_event_unmask(ctrl, NVME_AER_SMART);
         break;
     case NVME_LOG_LID_CHANGED_NS:
-        memset(ctrl->changed_ns, 0, sizeof(ctrl->changed_ns));
         sn_ctrl_event_unmask(ctrl, NVME_AER_NOTICE);
+        /* Whoever has read less than all of them does not know the rest. */
+        if (end >= changed_length(page)) {
+            memset(ctrl->changed_ns, 0, sizeof(ctrl->changed_ns));
+            sn_ctrl_ns_removals_told(ctrl);
+        }
         break;
     case NVME_LOG_LID_RESERVATION:
         sn_ctrl_notice_unmask(ctrl);
@@ -140,28 +159,33 @@ static SnCtrlStatus check(SnCtrlReq *req, uint8_t lid, size_t len)
 
 SnCtrlStatus sn_ctrl_admin_get_log(SnCtrlReq *req)
 {
+    SnCtrl *ctrl = req->ctrl;
     uint32_t cdw10 = GUINT32_FROM_LE(req->sqe.cdw10);
     uint8_t lid = cdw10 & 0xff;
     uint64_t offset = offset_of(&req->sqe);
     g_autofree LogPage *page = g_new0(LogPage, 1);
-    size_t len = fill(req->ctrl, lid, page);
+    size_t len = fill(ctrl, lid, page);
     SnCtrlStatus status = check(req, lid, len);
+    size_t part;
 
     if (status) {
         return status;
     }
     sn_trace(nvme_log_read, "id=%s lid=0x%02x offset=%" G_GUINT64_FORMAT
-             " retain=%d", req->ctrl->id, lid, offset,
+             " retain=%d", ctrl->id, lid, offset,
              !!(cdw10 & RETAIN_EVENT));
     /* What is beyond the log's end is not defined; it is left alone. */
-    status = sn_ctrl_data_put(req, (uint8_t *)page + offset,
-                              MIN(wanted_bytes(&req->sqe), len - offset));
+    part = MIN(wanted_bytes(&req->sqe), len - offset);
+    status = sn_ctrl_data_put(req, (uint8_t *)page + offset, part);
     /* Its next page is another one, whether the event is retained or not. */
     if (!status && lid == NVME_LOG_LID_RESERVATION && !offset) {
-        sn_ctrl_notice_read(req->ctrl);
+        sn_ctrl_notice_read(ctrl);
     }
-    if (!status && !(cdw10 & RETAIN_EVENT)) {
-        was_read(req->ctrl, lid);
+    if (status || cdw10 & RETAIN_EVENT) {
+        return status;
     }
-    return status;
+    /* It is over before the events that come of it. */
+    sn_ctrl_complete(req, 0);
+    was_read(ctrl, lid, page, offset + part);
+    return SN_CTRL_PENDING;
 }

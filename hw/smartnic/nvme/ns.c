@@ -1,6 +1,12 @@
 /*
  * Namespaces, each of which is a volume.
  *
+ * A guest takes a while to hear that a namespace was removed, and until then
+ * what it writes to the nsid is meant for that one. So a namespace that comes
+ * in its place is not active before the guest has read the removal in log page
+ * 04h. It is told by an event of its own, too: from one for both, Linux only
+ * sees that the identifiers are others, and drops the old one.
+ *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -85,7 +91,7 @@ static void changed(SnCtrlNs *ns)
 {
     SnCtrl *ctrl = ns->ctrl;
 
-    if (ctrl->state == SN_CTRL_READY && is_news(ns)) {
+    if (ctrl->state == SN_CTRL_READY && ns->active && is_news(ns)) {
         sn_trace(nvme_ns_changed, "id=%s nsid=%u size=%" G_GUINT64_FORMAT
                  " read_only=%d", ns->id, ns->nsid, sn_ctrl_ns_info(ns)->size,
                  sn_ctrl_ns_info(ns)->read_only);
@@ -124,21 +130,43 @@ static void set_identity(SnCtrlNs *ns)
     }
 }
 
-/* ---- events of the volume ---- */
-
-static void state_changed(void *opaque, SnVolumeState state)
+bool sn_ctrl_ns_is_removed(const SnCtrl *ctrl, uint32_t nsid)
 {
-    SnCtrlNs *ns = opaque;
-    SnCtrl *ctrl = ns->ctrl;    /* telling may end in removing @ns */
+    return ctrl->removed_ns[nsid / 64] >> nsid % 64 & 1;
+}
 
-    if (state == SN_VOLUME_READY && !ns->active) {
+/* The volume is READY. Telling may end in removing @ns. */
+static void ready(SnCtrlNs *ns)
+{
+    if (!ns->active && !sn_ctrl_ns_is_removed(ns->ctrl, ns->nsid)) {
         set_identity(ns);
         ns->active = true;
         sn_trace(nvme_ns_active, "id=%s nsid=%u size=%" G_GUINT64_FORMAT,
                  ns->id, ns->nsid, sn_ctrl_ns_info(ns)->size);
     }
+    changed(ns);                /* maybe while the path was lost */
+}
+
+void sn_ctrl_ns_removals_told(SnCtrl *ctrl)
+{
+    memset(ctrl->removed_ns, 0, sizeof(ctrl->removed_ns));
+    for (unsigned i = 1; i <= SN_CTRL_MAX_NSID; i++) {
+        if (ctrl->ns[i] && !ctrl->ns[i]->active &&
+            sn_volume_state(ctrl->ns[i]->vol) == SN_VOLUME_READY) {
+            ready(ctrl->ns[i]);
+        }
+    }
+}
+
+/* ---- events of the volume ---- */
+
+static void state_changed(void *opaque, SnVolumeState state)
+{
+    SnCtrlNs *ns = opaque;
+    SnCtrl *ctrl = ns->ctrl;    /* @ns may be gone afterwards */
+
     if (state == SN_VOLUME_READY) {
-        changed(ns);            /* maybe while the path was lost */
+        ready(ns);
     }
     sn_ctrl_volume_settled(ctrl);
 }
@@ -277,6 +305,9 @@ void sn_ctrl_remove_namespace(SnCtrl *ctrl, SnCtrlNs *ns)
     sn_ctrl_flush_cancel(ns);
     sn_ctrl_notice_forget(ns);
     if (ns->known && ctrl->state == SN_CTRL_READY) {
+        if (sn_ctrl_event_wants_ns(ctrl)) {
+            ctrl->removed_ns[ns->nsid / 64] |= 1ULL << ns->nsid % 64;
+        }
         sn_ctrl_event_ns_changed(ctrl, ns->nsid);
     }
     sn_ctrl_notify(ctrl);

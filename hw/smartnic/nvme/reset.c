@@ -88,6 +88,7 @@ void sn_ctrl_disable(SnCtrl *ctrl)
     sn_ctrl_features_reset(ctrl);
     sn_ctrl_events_reset(ctrl);
     sn_ctrl_notices_reset(ctrl);
+    sn_ctrl_ns_removals_told(ctrl);
 }
 
 void sn_ctrl_reset(SnCtrl *ctrl)

@@ -176,10 +176,17 @@ static void nvme_pci_reset(DeviceState *dev)
 
 /* ---- namespaces ---- */
 
+/*
+ * In rotation, since a guest that has not heard of a removal yet takes another
+ * namespace with the same number for the old one.
+ */
 static uint32_t free_nsid(SnNvmePci *s)
 {
-    for (uint32_t nsid = 1; nsid <= SN_CTRL_MAX_NSID; nsid++) {
+    for (unsigned i = 0; i < SN_CTRL_MAX_NSID; i++) {
+        uint32_t nsid = (s->last_nsid + i) % SN_CTRL_MAX_NSID + 1;
+
         if (!s->ns[nsid]) {
+            s->last_nsid = nsid;
             return nsid;
         }
     }

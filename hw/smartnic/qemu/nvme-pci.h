@@ -46,6 +46,7 @@ struct SnNvmePci {
     SnDma *dma;
     SnCtrl *ctrl;               /* NULL: unplugged a while ago */
     SnCtrlNs *ns[SN_CTRL_MAX_NSID + 1];         /* by nsid; 0 is not used */
+    uint32_t last_nsid;         /* that was chosen here; 0: none was */
 
     bool plugged;
     bool vm_running;
@@ -61,7 +62,7 @@ struct SnNvmePci {
 
 /*
  * Namespaces of the function, for its volume= and for smartnic-volume devices.
- * @nsid 0: the lowest that is free. Returns its number, or 0 and @errp.
+ * @nsid 0: the next that is free after the one that was chosen last. Returns its number, or 0 and @errp.
  */
 uint32_t sn_nvme_pci_add_volume(SnNvmePci *s, uint32_t nsid, const char *url,
                                 const char *id, Error **errp);
