@@ -229,6 +229,13 @@ static void test_shutdown(void)
         nvme_set(&w.n, REG_CC, CC_SIZES | CC_EN | CC_SHN(1 + round));
         nvme_wait_csts(&w.n, CSTS_SHST, CSTS_SHUT);
         assert_poison(&w);
+        /* Nor does what is answered now find its way to the guest. */
+        target_continue(&w.target);
+        for (unsigned i = 0; i < 200; i++) {
+            machine_assert_alive(&w.m);
+        }
+        assert_poison(&w);
+        nvme_assert_quiet(&w.n);
         nvme_disable(&w.n);
         go_on(&w);
     }

@@ -524,6 +524,85 @@ static void test_shutdown_without_flush(void)
     world_free(w);
 }
 
+static const struct {
+    uint32_t how;
+    bool in_time;               /* the volume flushes */
+} shutdowns[] = {
+    { SHN_NORMAL, true }, { SHN_NORMAL, false }, { SHN_ABRUPT, false },
+};
+
+/* The cache is flushed while the commands before it are still under way. */
+static void end_shutdown(Bed *b, bool in_time)
+{
+    if (in_time) {
+        wb_done(b->be, b->be->n - 1, 0);
+    } else {
+        world_advance_ms(b->w, 3000);
+    }
+    world_run(b->w);
+    g_assert_cmphex(world_read32(b->w, NVME_REG_CSTS), ==,
+                    RDY | NVME_CSTS_SHST_CMPLT << NVME_CSTS_SHST_SHIFT);
+}
+
+/*
+ * When it is told to be complete, the guest's memory is its own: neither what
+ * was under way nor what is submitted now touches it.
+ */
+static void test_quiet_after_shutdown(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(shutdowns); i++) {
+        Bed b = bed_new();
+        unsigned notifies;
+
+        coalesced(&b);          /* has interrupts to come */
+        submit(&b, nvme_cmd_read, 5);
+        submit_event_request(&b);
+        set_cc(&b, shutdowns[i].how);
+        end_shutdown(&b, shutdowns[i].in_time);
+        g_assert_cmpuint(b.be->n, ==, 0);
+        g_assert_false(b.w->pin);
+        notifies = b.w->notify_total;
+        submit_event_request(&b);
+        submit(&b, nvme_cmd_read, 1);
+        world_freeze(b.w);
+        world_ring(b.w, 1);
+        world_write32(b.w, world_sq_doorbell(3), 3);
+        world_add_mem(b.w, 4);
+        world_set_running(b.w, false);
+        world_set_running(b.w, true);
+        world_advance_ms(b.w, 60000);
+        world_expect_frozen(b.w);
+        g_assert_cmpuint(b.w->notify_total, ==, notifies);
+        world_disable(b.w);
+        expect_works(&b);
+        world_free(b.w);
+    }
+}
+
+/* What waits for the controller to run, or for room, goes as well. */
+static void test_shutdown_of_waiting(void)
+{
+    static void (*const waiting[])(Bed *b) = { paused, cq_full, enabling };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(waiting); i++) {
+        Bed b = bed_new();
+
+        waiting[i](&b);
+        set_cc(&b, SHN_ABRUPT);
+        g_assert_cmpuint(shst(&b), ==, NVME_CSTS_SHST_CMPLT);
+        world_freeze(b.w);
+        world_set_running(b.w, true);
+        if (b.w->queues[1].cq) {
+            world_ring_cq(b.w, 1);
+        }
+        world_advance_ms(b.w, 60000);
+        world_expect_frozen(b.w);
+        world_disable(b.w);
+        expect_works(&b);
+        world_free(b.w);
+    }
+}
+
 /* Several volumes, one of which goes meanwhile, one is lost. */
 static void test_shutdown_of_many(void)
 {
@@ -595,6 +674,10 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-reset/shutdown-gives-up", test_shutdown_gives_up);
     g_test_add_func("/ctrl-reset/shutdown-without-flush",
                     test_shutdown_without_flush);
+    g_test_add_func("/ctrl-reset/quiet-after-shutdown",
+                    test_quiet_after_shutdown);
+    g_test_add_func("/ctrl-reset/shutdown-of-waiting",
+                    test_shutdown_of_waiting);
     g_test_add_func("/ctrl-reset/shutdown-of-many", test_shutdown_of_many);
     g_test_add_func("/ctrl-reset/shutdown-remove-last",
                     test_shutdown_remove_last);

@@ -195,6 +195,11 @@ typedef enum SnCtrlState {
     SN_CTRL_ENABLING,
     /* CSTS.RDY is 1: commands are fetched. */
     SN_CTRL_READY,
+    /*
+     * CSTS.SHST is 10b, RDY stays 1: neither DMA nor interrupts until CC.EN
+     * is 0. Section 3.1.6 leaves open what commands do then.
+     */
+    SN_CTRL_SHUT_DOWN,
     /* CSTS.CFS is 1: nothing but a reset helps. */
     SN_CTRL_FATAL,
 } SnCtrlState;

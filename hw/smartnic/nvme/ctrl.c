@@ -97,6 +97,8 @@ void sn_ctrl_set_state(SnCtrl *ctrl, SnCtrlState state)
     if (state == SN_CTRL_READY) {
         ctrl->csts |= 1u << NVME_CSTS_RDY_SHIFT;
         sn_ctrl_ns_all_known(ctrl);
+    } else if (state == SN_CTRL_SHUT_DOWN) {
+        ctrl->csts |= 1u << NVME_CSTS_RDY_SHIFT;
     } else if (state == SN_CTRL_FATAL) {
         ctrl->csts |= 1u << NVME_CSTS_CFS_SHIFT;
     }

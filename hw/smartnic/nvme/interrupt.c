@@ -92,7 +92,8 @@ static void send(SnCtrl *ctrl, bool all)
                         COALESCE_UNIT);
     }
     /* A message may be directed at registers that reset the controller. */
-    while ((vectors[0] | vectors[1]) && ctrl->state != SN_CTRL_DISABLED) {
+    while ((vectors[0] | vectors[1]) && ctrl->state != SN_CTRL_DISABLED &&
+           ctrl->state != SN_CTRL_SHUT_DOWN) {
         ctrl->config.ops->notify(ctrl->config.opaque, take_bit(vectors));
     }
 }

@@ -42,10 +42,39 @@ static void cancel_flushes(SnCtrl *ctrl)
     }
 }
 
+static void drop_list(SnCtrlReqList *list)
+{
+    while (list->head) {
+        sn_ctrl_req_drop(list->head);
+    }
+}
+
+/*
+ * The host may give its memory to somebody else now. Admin commands end, too:
+ * section 3.1.6 wants a reset before the next one.
+ */
+static void stop_commands(SnCtrl *ctrl)
+{
+    for (unsigned i = 0; i <= SN_CTRL_MAX_QUEUE_PAIRS; i++) {
+        if (ctrl->sqs[i]) {
+            drop_list(&ctrl->sqs[i]->active);
+        }
+        if (ctrl->cqs[i]) {
+            drop_list(&ctrl->cqs[i]->waiting);
+        }
+    }
+    drop_list(&ctrl->parked);
+    sn_ctrl_interrupt_reset(ctrl);
+}
+
 static void shutdown_complete(SnCtrl *ctrl)
 {
     cancel_flushes(ctrl);
     set_shutdown_status(ctrl, NVME_CSTS_SHST_CMPLT);
+    if (ctrl->state == SN_CTRL_READY || ctrl->state == SN_CTRL_ENABLING) {
+        sn_ctrl_set_state(ctrl, SN_CTRL_SHUT_DOWN);
+    }
+    stop_commands(ctrl);
 }
 
 void sn_ctrl_flush_cancel(SnCtrlNs *ns)
@@ -93,10 +122,8 @@ void sn_ctrl_disable(SnCtrl *ctrl)
 
 void sn_ctrl_reset(SnCtrl *ctrl)
 {
-    bool told = NVME_CSTS_SHST(ctrl->csts) == NVME_CSTS_SHST_CMPLT;
-
     sn_trace(nvme_reset, "id=%s state=%d", ctrl->id, ctrl->state);
-    if (ctrl->state == SN_CTRL_READY && !told) {
+    if (ctrl->state == SN_CTRL_READY) {         /* not SHUT_DOWN */
         ctrl->counters.unsafe_shutdowns++;
     }
     sn_ctrl_disable(ctrl);
