@@ -242,7 +242,9 @@ static void expect_works(Bed *b)
 
     world_set_running(w, true);
     world_add_mem(w, 2);
-    world_enable(w);
+    world_enable_cc(w, 0);
+    world_advance_ms(w, 5000);          /* a volume may be waited for */
+    g_assert_cmphex(world_read32(w, NVME_REG_CSTS), ==, RDY);
     cqe = world_admin(w, &sqe);
     g_assert_cmphex(world_cqe_status(&cqe), ==, 0);
     g_assert_cmphex(cqe.dw0, ==, 0);
@@ -638,6 +640,28 @@ static void test_shutdown_remove_last(void)
     world_free(b.w);
 }
 
+/*
+ * A machine that is started anew waits for its volumes as at first; a driver
+ * that resets the controller, as Linux does after the firmware, does not.
+ */
+static void test_waits_again(void)
+{
+    World *w = world_new();
+
+    world_add_scripted(w, 1);
+    for (unsigned boot = 0; boot < 2; boot++) {
+        world_enable_cc(w, 0);
+        world_advance_ms(w, 4999);
+        g_assert_cmphex(world_read32(w, NVME_REG_CSTS), ==, 0);
+        world_advance_ms(w, 1);
+        g_assert_cmphex(world_read32(w, NVME_REG_CSTS), ==, RDY);
+        world_disable(w);
+        world_enable(w);
+        sn_ctrl_reset(w->ctrl);
+    }
+    world_free(w);
+}
+
 static void test_unsafe_shutdowns(void)
 {
     Bed b = bed_new();
@@ -681,6 +705,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-reset/shutdown-of-many", test_shutdown_of_many);
     g_test_add_func("/ctrl-reset/shutdown-remove-last",
                     test_shutdown_remove_last);
+    g_test_add_func("/ctrl-reset/waits-again", test_waits_again);
     g_test_add_func("/ctrl-reset/unsafe-shutdowns", test_unsafe_shutdowns);
     return g_test_run();
 }

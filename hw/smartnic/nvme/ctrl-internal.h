@@ -273,7 +273,8 @@ struct SnCtrl {
     uint32_t aqa;
     uint64_t asq, acq;
     uint32_t page_size;         /* bytes: CC.MPS */
-    int64_t wait_until;         /* ns: for volumes; 0: nobody waited yet */
+    int64_t wait_until;         /* ns: for volumes; 0: nobody has waited since
+                                 * the function was reset */
     SnTimer *ready_timer;
     SnLogLimit fatal_limit;
     SnTimer *shutdown_timer;

@@ -166,8 +166,9 @@ void sn_ctrl_enable(SnCtrl *ctrl)
 
 /*
  * A volume may take a moment to connect when the machine boots, and firmware
- * looks for disks once. That is waited for once: who resets the controller
- * later does not wait again for what has never been there.
+ * looks for disks once. That is waited for once after a reset of the function:
+ * who resets the controller later, as a driver does that follows the firmware,
+ * does not wait again for what has not been there.
  */
 void sn_ctrl_volume_settled(SnCtrl *ctrl)
 {

@@ -129,6 +129,7 @@ void sn_ctrl_reset(SnCtrl *ctrl)
     sn_ctrl_disable(ctrl);
     ctrl->cc = 0;
     ctrl->aqa = 0;
+    ctrl->wait_until = 0;       /* the machine starts anew */
     ctrl->asq = ctrl->acq = 0;
 }
 
