@@ -587,6 +587,48 @@ static void test_reuse(void)
     world_free(w);
 }
 
+/* @pieces pages, none of which follows another. */
+static void read_scattered(World *w, unsigned pieces)
+{
+    SnNvmeSqe sqe = world_rw(nvme_cmd_read, 1, 0, pieces * 8, 0, 0);
+    uint64_t list = world_alloc(w, 2 * WORLD_PAGE, WORLD_PAGE);
+    uint64_t pages = world_alloc(w, 2 * pieces * WORLD_PAGE, WORLD_PAGE);
+
+    sqe.prp1 = GUINT64_TO_LE(pages);
+    sqe.prp2 = GUINT64_TO_LE(list);
+    for (unsigned i = 1; i < pieces; i++) {
+        put64(w, list + 8 * (i - 1), pages + 2 * i * WORLD_PAGE);
+    }
+    g_assert_cmphex(world_io_status(w, 1, &sqe), ==, 0);
+    w->next_free = list;
+}
+
+/*
+ * A guest cannot make every request of every queue keep a long list: that goes
+ * with the command, and the request that was used last is used again.
+ */
+static void test_long_lists(void)
+{
+    World *w = open_world(0);
+    const SnCtrlReqList *free_ones;
+    const SnCtrlReq *req;
+
+    read_scattered(w, 33);              /* 128 KiB, not aligned, at most */
+    free_ones = &w->ctrl->sqs[1]->free;
+    req = free_ones->head;
+    g_assert_cmpuint(req->data.room, ==, 64);
+    read_scattered(w, 256);
+    g_assert_true(free_ones->head == req);
+    g_assert_cmpuint(req->data.room, ==, SN_CTRL_DATA_INLINE);
+    g_assert_true(req->data.iov == req->data.inline_iov);
+    for (req = req->next; req; req = req->next) {
+        g_assert_cmpuint(req->data.room, ==, SN_CTRL_DATA_INLINE);
+    }
+    read_scattered(w, 65);
+    read_scattered(w, 64);
+    world_free(w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -604,5 +646,6 @@ int main(int argc, char **argv)
     g_test_add_func("/data/sgl-too-many", test_sgl_too_many);
     g_test_add_func("/data/psdt", test_psdt);
     g_test_add_func("/data/reuse", test_reuse);
+    g_test_add_func("/data/long-lists", test_long_lists);
     return g_test_run();
 }

@@ -75,6 +75,11 @@ typedef uint16_t SnCtrlStatus;
 /* ---- memory of a command: data.c, with prp.c and sgl.c ---- */
 
 #define SN_CTRL_DATA_INLINE 4
+/*
+ * What a request keeps of room for pieces: 128 KiB that are not aligned are 33
+ * pages, and more is rare. A guest can have tens of thousands of requests.
+ */
+#define SN_CTRL_DATA_KEPT 64
 
 /* Where a command's data is, mapped. */
 typedef struct SnCtrlData {

@@ -29,6 +29,15 @@ static void grow(SnCtrlData *data)
     data->room = room;
 }
 
+static void shrink(SnCtrlData *data)
+{
+    g_free(data->iov);
+    g_free(data->hold);
+    data->iov = data->inline_iov;
+    data->hold = data->inline_hold;
+    data->room = SN_CTRL_DATA_INLINE;
+}
+
 /* What follows the last piece directly makes that one longer. */
 static bool merge(SnCtrl *ctrl, SnCtrlData *data, void *ptr, size_t len,
                   SnDmaHold *hold)
@@ -98,6 +107,9 @@ void sn_ctrl_data_unmap(SnCtrlReq *req)
     }
     data->iovcnt = 0;
     data->mapped = false;
+    if (data->room > SN_CTRL_DATA_KEPT) {
+        shrink(data);
+    }
 }
 
 /* By PSDT; where the metadata is does not matter, as there is none. */

@@ -35,6 +35,19 @@ static void list_push(SnCtrlReqList *list, SnCtrlReq *req)
     list->count++;
 }
 
+static void list_push_front(SnCtrlReqList *list, SnCtrlReq *req)
+{
+    req->prev = NULL;
+    req->next = list->head;
+    if (list->head) {
+        list->head->prev = req;
+    } else {
+        list->tail = req;
+    }
+    list->head = req;
+    list->count++;
+}
+
 static void list_remove(SnCtrlReqList *list, SnCtrlReq *req)
 {
     if (req->prev) {
@@ -73,7 +86,11 @@ static void move(SnCtrlReq *req, SnCtrlReqState state)
 {
     list_remove(list_of(req), req);
     req->state = state;
-    list_push(list_of(req), req);
+    if (state == SN_REQ_FREE) {
+        list_push_front(list_of(req), req);     /* it is in the cache */
+    } else {
+        list_push(list_of(req), req);
+    }
 }
 
 /* ---- the pool ---- */
