@@ -162,6 +162,52 @@ static void test_write_cache_later(void)
     world_free(w);
 }
 
+static unsigned zeroes_limit(World *w)
+{
+    struct nvme_id_ctrl_nvm id;
+
+    g_assert_cmphex(identify(w, 6, 0, &id), ==, 0);
+    return id.wzsl;
+}
+
+/*
+ * Pages of 4 KiB, as a power of two. A command has 65536 blocks at most; Linux
+ * does not look at that again, so the limit must not be above.
+ */
+static void test_write_zeroes_limit(void)
+{
+    static const struct {
+        uint64_t max;
+        uint32_t block_size;
+        unsigned wzsl;
+    } cases[] = {
+        { MiB, 512, 8 }, { MiB + 4096, 512, 8 }, { 2 * MiB, 512, 9 },
+        { 4096, 512, 0 }, { 1024 * MiB, 512, 13 }, { 1024 * MiB, 4096, 16 },
+        { 0, 512, 8 },                  /* written here, as much as MDTS */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        World *w = world_new();
+        WorldBackend *wb = world_add_scripted(w, 1);
+
+        world_enable_cc(w, 0);
+        world_advance_ms(w, 6000);
+        g_assert_cmpuint(zeroes_limit(w), ==, 0);
+        wb->info.size = 1024 * MiB;
+        wb->info.max_write_zeroes = cases[i].max;
+        wb->info.block_size = wb->info.phys_block_size = cases[i].block_size;
+        wb_ready(wb);
+        g_assert_cmpuint(zeroes_limit(w), ==, cases[i].wzsl);
+        wb = world_add_scripted(w, 2);
+        wb->info.max_write_zeroes = 64 * 1024;
+        wb_ready(wb);
+        /* A single page cannot be told. */
+        g_assert_cmpuint(zeroes_limit(w), ==,
+                         cases[i].wzsl ? MIN(cases[i].wzsl, 4) : 4);
+        world_free(w);
+    }
+}
+
 /* The limits of the far sides, the least of them, with all others lifted. */
 static void test_nvm_ctrl(void)
 {
@@ -173,13 +219,13 @@ static void test_nvm_ctrl(void)
     wb_ready(wb);
     world_enable(w);
     g_assert_cmphex(identify(w, 6, 0, &id), ==, 0);
+    id.wzsl = 0;
     g_assert_cmpmem(&id, sizeof(id), zeroes, sizeof(id));
     world_add_scripted_ready(w, 2);             /* 1 MiB */
     g_assert_cmphex(identify(w, 6, 0, &id), ==, 0);
     g_assert_cmpuint(id.dmrl, ==, 255);
     g_assert_cmpuint(id.dmrsl, ==, 2048);
     g_assert_cmpuint(id.dmsl, ==, 2048 * 255);
-    g_assert_cmpuint(id.wzsl, ==, 0);
 
     wb = world_add_scripted(w, 3);
     wb->info.nvme.max_verify = 65536;
@@ -486,6 +532,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-identify/write-cache", test_write_cache);
     g_test_add_func("/ctrl-identify/write-cache-later",
                     test_write_cache_later);
+    g_test_add_func("/ctrl-identify/write-zeroes-limit",
+                    test_write_zeroes_limit);
     g_test_add_func("/ctrl-identify/nvm-ctrl", test_nvm_ctrl);
     g_test_add_func("/ctrl-identify/ns", test_ns);
     g_test_add_func("/ctrl-identify/ns-plain", test_ns_plain);

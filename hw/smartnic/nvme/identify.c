@@ -142,6 +142,18 @@ static void list_descriptors(const SnCtrlNs *ns, uint8_t *to)
 }
 
 /*
+ * Bytes of one Write Zeroes, which names as many blocks as NLB can say. Zeroes
+ * that are written here are as other data.
+ */
+static uint64_t max_zeroes(const SnVolumeInfo *info)
+{
+    uint64_t nlb = (UINT16_MAX + 1ULL) * info->block_size;
+
+    return MIN(info->max_write_zeroes ? info->max_write_zeroes
+                                      : SN_CTRL_MAX_TRANSFER, nlb);
+}
+
+/*
  * Lowers @power, of two of our smallest pages, to a limit of @bytes. 0 is none;
  * a far side cannot have a limit of a single page.
  */
@@ -157,8 +169,8 @@ static void lower_limit(uint8_t *power, uint64_t bytes)
 /*
  * The limits of commands that MDTS says nothing about. We have none, as a
  * volume splits what is too long for its far side. But a guest that wants to
- * deallocate a whole disk had better send it in pieces that the far side likes,
- * and what is passed on as it is cannot be split.
+ * deallocate or clear a whole disk had better send it in pieces that the far
+ * side likes, and what is passed on as it is cannot be split.
  */
 static void identify_nvm_ctrl(SnCtrl *ctrl, struct nvme_id_ctrl_nvm *id)
 {
@@ -174,6 +186,7 @@ static void identify_nvm_ctrl(SnCtrl *ctrl, struct nvme_id_ctrl_nvm *id)
         if (info->max_discard) {
             blocks = MIN(blocks, MAX(info->max_discard / info->block_size, 1));
         }
+        lower_limit(&id->wzsl, max_zeroes(info));
         lower_limit(&id->vsl, info->nvme.max_verify);
         lower_limit(&id->wusl, info->nvme.max_write_uncor);
     }
