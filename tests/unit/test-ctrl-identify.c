@@ -354,6 +354,13 @@ static void test_ns_far(void)
     g_assert_cmphex(identify(w, 1, 0, &ctrl), ==, 0);
     g_assert_cmphex(ctrl.oacs, ==, 1 << 8 | 1 << 9);
     g_assert_cmphex(ctrl.oncs & 0x22, ==, 0x22);
+    wb_lost(wb, false);
+    g_assert_cmphex(identify(w, 8, 1, &any), ==, 0);
+    g_assert_cmpuint(any.nstat, ==, 1);         /* commands wait */
+    world_advance_ms(w, 60000);
+    wb_lost(wb, true);
+    g_assert_cmphex(identify(w, 8, 1, &any), ==, 0);
+    g_assert_cmpuint(any.nstat, ==, 0);
     world_free(w);
 }
 

@@ -104,5 +104,6 @@ void sn_ctrl_identify_ns_independent(SnCtrlNs *ns,
     id->rescap = info->nvme.rescap;
     id->fpi = info->nvme.fpi;
     id->nsattr = info->read_only ? NVME_NS_NSATTR_WRITE_PROTECTED : 0;
-    id->nstat = 1;              /* ready */
+    /* Ready; one whose path is lost is, too, as its commands just wait. */
+    id->nstat = sn_volume_state(ns->vol) != SN_VOLUME_FAILED;
 }

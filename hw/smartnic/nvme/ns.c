@@ -167,6 +167,9 @@ static void state_changed(void *opaque, SnVolumeState state)
 
     if (state == SN_VOLUME_READY) {
         ready(ns);
+    } else if (state == SN_VOLUME_FAILED && ns->known &&
+               ctrl->state == SN_CTRL_READY) {
+        sn_ctrl_event_ns_changed(ctrl, ns->nsid);       /* NSTAT */
     }
     sn_ctrl_volume_settled(ctrl);
 }
