@@ -268,6 +268,39 @@ static void test_lba_status(void)
     world_free(t.w);
 }
 
+/*
+ * It does not wait for a path: drivers give admin commands a minute or so, and
+ * then reset the controller.
+ */
+static void test_lba_status_lost(void)
+{
+    IoWorld t = open_nvme(0);
+    SnNvmeSqe sqe = command(&t, nvme_admin_get_lba_status);
+    SnNvmeSqe report = command(&t, nvme_cmd_resv_report);
+    SnNvmeCqe cqe;
+
+    world_submit(t.w, 1, &report);
+    world_submit(t.w, 0, &sqe);
+    g_assert_cmpuint(t.be->n, ==, 2);
+    wb_lost(t.be, false);
+    cqe = world_wait_cqe(t.w, 0);
+    g_assert_cmphex(world_cqe_status(&cqe), ==, PATH_ERROR);
+    g_assert_cmphex(world_admin_status(t.w, &sqe), ==, PATH_ERROR);
+    world_expect_no_cqe(t.w, 1);
+    /* Neither does one that begins again. */
+    world_advance_ms(t.w, 1000);
+    wb_ready(t.be);
+    world_run(t.w);
+    io_end(&t, 0, 0);
+    world_submit(t.w, 0, &sqe);
+    world_set_running(t.w, false);
+    wb_lost(t.be, false);
+    world_set_running(t.w, true);
+    cqe = world_wait_cqe(t.w, 0);
+    g_assert_cmphex(world_cqe_status(&cqe), ==, PATH_ERROR);
+    world_free(t.w);
+}
+
 /* ---- ONCS ---- */
 
 static void test_oncs(void)
@@ -316,6 +349,7 @@ int main(int argc, char **argv)
     g_test_add_func("/passthrough/lost", test_lost);
     g_test_add_func("/passthrough/stopped", test_stopped);
     g_test_add_func("/passthrough/lba-status", test_lba_status);
+    g_test_add_func("/passthrough/lba-status-lost", test_lba_status_lost);
     g_test_add_func("/passthrough/oncs", test_oncs);
     return g_test_run();
 }

@@ -555,6 +555,10 @@ SnCtrlStatus sn_ctrl_admin_passthrough(SnCtrlReq *req);
  * Features for all (NSID FFFFFFFFh) sets those that have a feature 83h.
  */
 SnCtrlStatus sn_ctrl_pass_feature(SnCtrlReq *req);
+/* For an admin command that would have to wait for a path, which is lost. */
+#define SN_CTRL_PATH_LOST \
+    ((SnCtrlStatus)SN_NVME_STATUS(NVME_SCT_PATH, \
+                                  NVME_SC_ANA_INTERNAL_PATH_ERROR))
 /* The optional commands that the namespaces support together: ONCS. */
 uint16_t sn_ctrl_oncs(SnCtrl *ctrl);
 

@@ -160,6 +160,23 @@ void sn_ctrl_ns_removals_told(SnCtrl *ctrl)
 
 /* ---- events of the volume ---- */
 
+/* Admin commands do not wait for a path: see passthrough.c. */
+static void end_admin(SnCtrlNs *ns)
+{
+    SnCtrl *ctrl = ns->ctrl;
+    SnCtrlReq *req = ctrl->sqs[0] ? ctrl->sqs[0]->active.head : NULL;
+
+    while (req) {
+        SnCtrlReq *next = req->next;
+
+        if (req->ns == ns) {
+            sn_ctrl_complete(req, SN_CTRL_PATH_LOST);
+        }
+        req = next;
+    }
+    sn_ctrl_notify(ctrl);
+}
+
 static void state_changed(void *opaque, SnVolumeState state)
 {
     SnCtrlNs *ns = opaque;
@@ -170,6 +187,8 @@ static void state_changed(void *opaque, SnVolumeState state)
     } else if (state == SN_VOLUME_FAILED && ns->known &&
                ctrl->state == SN_CTRL_READY) {
         sn_ctrl_event_ns_changed(ctrl, ns->nsid);       /* NSTAT */
+    } else if (state == SN_VOLUME_LOST) {
+        end_admin(ns);
     }
     sn_ctrl_volume_settled(ctrl);
 }

@@ -53,6 +53,11 @@ static void done(SnCtrlReq *req, int ret)
     sn_ctrl_io_done(req, ret);
 }
 
+/*
+ * An admin command does not wait for a path: a driver for which one takes too
+ * long (Linux's waits a minute) resets the controller, and with it every other
+ * disk.
+ */
 static SnCtrlStatus send(SnCtrlReq *req, const Meaning *m, bool admin,
                          void (*then)(SnCtrlReq *req, int ret))
 {
@@ -63,6 +68,9 @@ static SnCtrlStatus send(SnCtrlReq *req, const Meaning *m, bool admin,
     }
     if (m->len > SN_CTRL_MAX_TRANSFER) {
         return SN_CTRL_INVALID_FIELD;
+    }
+    if (admin && sn_volume_state(req->ns->vol) == SN_VOLUME_LOST) {
+        return SN_CTRL_PATH_LOST;
     }
     status = sn_ctrl_data_map(req, m->len, m->dir);
     if (status) {
