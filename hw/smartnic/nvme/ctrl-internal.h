@@ -619,7 +619,10 @@ void sn_ctrl_event(SnCtrl *ctrl, uint8_t type, uint8_t info, uint8_t log);
 bool sn_ctrl_event_wants_ns(const SnCtrl *ctrl);
 /* A namespace came, went or changed: log page 04h and its event. */
 void sn_ctrl_event_ns_changed(SnCtrl *ctrl, uint32_t nsid);
-/* A log page was read without Retain Asynchronous Event: its type may come. */
+/*
+ * A log page was read without Retain Asynchronous Event: its type may come
+ * again. What waited is told now if it is in no log, else it is known.
+ */
 void sn_ctrl_event_unmask(SnCtrl *ctrl, uint8_t type);
 /* A doorbell was rung wrongly (section 5.2, figure 148). */
 void sn_ctrl_event_bad_doorbell(SnCtrl *ctrl, bool value_is_wrong);

@@ -108,8 +108,8 @@ void sn_ctrl_event_bad_doorbell(SnCtrl *ctrl, bool value_is_wrong)
                   NVME_LOG_LID_ERROR);
 }
 
-/* What waits of this type is in the log, too: the guest knows it now. */
-void sn_ctrl_event_unmask(SnCtrl *ctrl, uint8_t type)
+/* What waits of this type is in the log, too. */
+static void forget_events(SnCtrl *ctrl, uint8_t type)
 {
     unsigned kept = 0;
 
@@ -119,7 +119,17 @@ void sn_ctrl_event_unmask(SnCtrl *ctrl, uint8_t type)
         }
     }
     ctrl->event_count = kept;
+}
+
+void sn_ctrl_event_unmask(SnCtrl *ctrl, uint8_t type)
+{
+    /* Wrong doorbells are in no log. */
+    if (type != NVME_AER_ERROR) {
+        forget_events(ctrl, type);
+    }
     ctrl->masked_events &= ~(1u << type);
+    send_events(ctrl);
+    sn_ctrl_notify(ctrl);
 }
 
 SnCtrlStatus sn_ctrl_admin_async_event(SnCtrlReq *req)
