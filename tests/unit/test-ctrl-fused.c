@@ -112,6 +112,25 @@ static void test_pair(void)
     world_free(t.w);
 }
 
+/* SMART counts both, if they were carried out. */
+static void test_counted(void)
+{
+    IoWorld t = io_world_new_started();
+    const SnCtrlCounters *c = &t.w->ctrl->counters;
+    uint16_t cid;
+
+    begin(&t, &cid);
+    end(&t, cid, -EILSEQ, COMPARE_FAILED, FAILED);
+    g_assert_cmpuint(c->reads + c->writes, ==, 0);
+    begin(&t, &cid);
+    end(&t, cid, 0, 0, 0);
+    g_assert_cmpuint(c->reads, ==, 1);
+    g_assert_cmpuint(c->writes, ==, 1);
+    g_assert_cmpuint(c->read_bytes, ==, LEN);
+    g_assert_cmpuint(c->written_bytes, ==, LEN);
+    world_free(t.w);
+}
+
 /* FUA is the write's. */
 static void test_fua(void)
 {
@@ -418,6 +437,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ctrl-fused/pair", test_pair);
+    g_test_add_func("/ctrl-fused/counted", test_counted);
     g_test_add_func("/ctrl-fused/fua", test_fua);
     g_test_add_func("/ctrl-fused/missing", test_missing);
     g_test_add_func("/ctrl-fused/two-queues", test_two_queues);

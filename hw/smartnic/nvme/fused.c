@@ -100,7 +100,7 @@ static SnCtrlStatus run(SnCtrlReq *first, SnCtrlReq *second)
     if (!ns) {
         return sn_ctrl_no_namespace(first->ctrl, nsid);
     }
-    first->ns = ns;
+    first->ns = second->ns = ns;        /* SMART counts both */
     status = sn_ctrl_check_blocks(first, sn_ctrl_slba(first),
                                   sn_ctrl_nlb(first));
     if (status) {
