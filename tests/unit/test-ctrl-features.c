@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "ctrl-internal.h"
 #include "ctrl-world.h"
 
 #define DNR SN_NVME_STATUS_DNR
@@ -104,7 +105,8 @@ static void test_dwords(void)
 {
     World *w = world_new();
 
-    world_add_scripted_ready(w, 1);             /* it has a write cache */
+    world_add_url(w, 1, "mem://?size=1M&cache=on");
+    world_run(w);
     world_enable(w);
     check_dwords(w, true);
     for (unsigned i = 0; i < G_N_ELEMENTS(dwords); i++) {
@@ -245,6 +247,81 @@ static void test_queues(void)
 
 /* ---- write cache ---- */
 
+static void set_write_cache(World *w, bool on)
+{
+    SnNvmeSqe sqe = { .opcode = nvme_admin_set_features, .cdw10 = WRITE_CACHE,
+                      .cdw11 = on };
+
+    world_submit(w, 0, &sqe);
+    world_run(w);
+}
+
+static unsigned wait_status(World *w)
+{
+    SnNvmeCqe cqe = world_wait_cqe(w, 0);
+
+    return world_cqe_status(&cqe);
+}
+
+/*
+ * Switching it off flushes what is in it: all caches, after which writes have
+ * been stable since.
+ */
+static void test_write_cache_flush(void)
+{
+    World *w = world_new();
+    WorldBackend *wb[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        wb[i] = world_add_scripted(w, 1 + i);
+        wb[i]->info.write_cache = i != 1;
+        wb_ready(wb[i]);
+    }
+    world_enable(w);
+    set_write_cache(w, false);
+    g_assert_true(sn_ctrl_write_through(w->ctrl));
+    world_expect_no_cqe(w, 0);
+    g_assert_cmpuint(wb[0]->n, ==, 1);
+    g_assert_cmpint(wb[0]->ios[0]->op, ==, SN_IO_FLUSH);
+    wb_done_all(wb[0], 0);
+    world_run(w);
+    world_expect_no_cqe(w, 0);
+    g_assert_cmpuint(wb[1]->n, ==, 0);
+    g_assert_cmpuint(wb[2]->n, ==, 1);
+    wb_done_all(wb[2], 0);
+    g_assert_cmphex(wait_status(w), ==, 0);
+    world_free(w);
+}
+
+/*
+ * Like any admin command it does not wait for a path. One that fails leaves the
+ * cache off, which is the safe side.
+ */
+static void test_write_cache_trouble(void)
+{
+    const unsigned path = SN_NVME_STATUS(NVME_SCT_PATH,
+                                         NVME_SC_ANA_INTERNAL_PATH_ERROR);
+    World *w = world_new();
+    WorldBackend *first = world_add_scripted_ready(w, 1);
+    WorldBackend *second = world_add_scripted_ready(w, 2);
+
+    world_enable(w);
+    set_write_cache(w, false);
+    wb_done_all(first, -EIO);
+    g_assert_cmphex(wait_status(w), ==,
+                    SN_NVME_STATUS(NVME_SCT_MEDIA, NVME_SC_WRITE_FAULT));
+    g_assert_cmphex(value(w, WRITE_CACHE, CURRENT, 0), ==, 0);
+    set_write_cache(w, false);
+    sn_ctrl_remove_namespace(w->ctrl, w->ctrl->ns[1]);
+    world_run(w);
+    g_assert_cmpuint(second->n, ==, 1);
+    wb_lost(second, false);
+    g_assert_cmphex(wait_status(w), ==, path);
+    set_write_cache(w, false);
+    g_assert_cmphex(wait_status(w), ==, path);
+    world_free(w);
+}
+
 /* The feature is there with the cache. Switched off, writes are stable. */
 static void test_write_cache(void)
 {
@@ -263,7 +340,9 @@ static void test_write_cache(void)
     world_create_queues(w, 1, 8);
     sqe = world_rw(nvme_cmd_write, 1, 0, 1, world_page(w), 0);
     for (unsigned on = 0; on < 2; on++) {
-        g_assert_cmphex(set(w, WRITE_CACHE, on, 0, 0), ==, 0);
+        set_write_cache(w, on);
+        wb_done_all(wb, 0);
+        g_assert_cmphex(wait_status(w), ==, 0);
         world_submit(w, 1, &sqe);
         world_run(w);
         g_assert_cmpuint(wb->n, ==, 1);
@@ -346,6 +425,10 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-features/nsid", test_nsid);
     g_test_add_func("/ctrl-features/queues", test_queues);
     g_test_add_func("/ctrl-features/write-cache", test_write_cache);
+    g_test_add_func("/ctrl-features/write-cache-flush",
+                    test_write_cache_flush);
+    g_test_add_func("/ctrl-features/write-cache-trouble",
+                    test_write_cache_trouble);
     g_test_add_func("/ctrl-features/timestamp", test_timestamp);
     g_test_add_func("/ctrl-features/host-id", test_host_id);
     return g_test_run();

@@ -525,6 +525,11 @@ uint32_t sn_ctrl_nlb(const SnCtrlReq *req);
 unsigned sn_ctrl_fua(const SnCtrlReq *req);
 /* The end of a command whose io is over. */
 void sn_ctrl_io_done(SnCtrlReq *req, int ret);
+/*
+ * Flushes every cache, for Flush or for an admin command, which does not wait
+ * for a path; as a handler.
+ */
+SnCtrlStatus sn_ctrl_flush_all(SnCtrlReq *req);
 /* Read, write or compare of the command's blocks with its data. */
 SnCtrlStatus sn_ctrl_io_plain(SnCtrlReq *req, SnIoOp op);
 /* Its namespace, which it has something to do with, is taken away. */

@@ -154,6 +154,24 @@ static SnCtrlStatus set_error_recovery(SnCtrlReq *req, SnCtrlFeatures *f)
     return 0;
 }
 
+/* ---- 06h: volatile write cache ---- */
+
+static SnCtrlStatus get_write_cache(SnCtrlReq *req, const SnCtrlFeatures *f)
+{
+    req->result = f->write_cache;
+    return 0;
+}
+
+/*
+ * Switched off, writes are stable from here on, and so is what is in the caches
+ * when the command ends. One that fails leaves them off: that is the safe side.
+ */
+static SnCtrlStatus set_write_cache(SnCtrlReq *req, SnCtrlFeatures *f)
+{
+    f->write_cache = cdw11_of(req) & 1;
+    return f->write_cache ? 0 : sn_ctrl_flush_all(req);
+}
+
 /* ---- 07h: number of queues ---- */
 
 static SnCtrlStatus get_queues(SnCtrlReq *req, const SnCtrlFeatures *f)
@@ -352,7 +370,7 @@ static const Feature features[256] = {
     [NVME_FEAT_FID_TEMP_THRESH] = { CODE(temperature) },
     [NVME_FEAT_FID_ERR_RECOVERY] = { CODE(error_recovery),
                                      .per_namespace = true },
-    [NVME_FEAT_FID_VOLATILE_WC] = { DWORD(write_cache, 1) },
+    [NVME_FEAT_FID_VOLATILE_WC] = { CODE(write_cache) },
     [NVME_FEAT_FID_NUM_QUEUES] = { CODE(queues) },
     [NVME_FEAT_FID_IRQ_COALESCE] = { DWORD(coalescing, 0xffff) },
     [NVME_FEAT_FID_IRQ_CONFIG] = { CODE(vector) },

@@ -81,49 +81,52 @@ static void submit_flush(SnCtrlReq *req, void (*done)(SnCtrlReq *, int))
     sn_ctrl_req_submit(req, done);
 }
 
-/* The next namespace after the one that was flushed; NULL: all were. */
-static SnCtrlNs *next_to_flush(SnCtrlReq *req)
+static void flushed_one(SnCtrlReq *req, int ret);
+
+/* The next cache after the one that was flushed; 0: all were. */
+static SnCtrlStatus flush_next(SnCtrlReq *req)
 {
     while (++req->at <= SN_CTRL_MAX_NSID) {
-        SnCtrlNs *ns = sn_ctrl_ns(req->ctrl, req->at);
-
-        if (ns) {
-            return ns;
+        req->ns = sn_ctrl_ns(req->ctrl, req->at);
+        if (!req->ns || !sn_ctrl_ns_info(req->ns)->write_cache) {
+            continue;
         }
+        if (!req->sq->id && sn_volume_state(req->ns->vol) == SN_VOLUME_LOST) {
+            return SN_CTRL_PATH_LOST;
+        }
+        submit_flush(req, flushed_one);
+        return SN_CTRL_PENDING;
     }
-    return NULL;
+    return 0;
 }
 
 static void flushed_one(SnCtrlReq *req, int ret)
 {
+    SnCtrlStatus status;
+
     if (ret) {
         sn_ctrl_io_done(req, ret);
         return;
     }
-    req->ns = next_to_flush(req);
-    if (req->ns) {
-        submit_flush(req, flushed_one);
+    status = flush_next(req);
+    if (status == SN_CTRL_PENDING) {
         sn_ctrl_wake(req->ctrl);        /* which kicks the other volume */
     } else {
-        sn_ctrl_complete(req, 0);
+        sn_ctrl_complete(req, status);
     }
 }
 
 /* One after the other: it is rare. */
-static SnCtrlStatus flush_all(SnCtrlReq *req)
+SnCtrlStatus sn_ctrl_flush_all(SnCtrlReq *req)
 {
     req->at = 0;
-    req->ns = next_to_flush(req);
-    if (!req->ns) {
-        return 0;               /* all of none */
-    }
-    submit_flush(req, flushed_one);
-    return SN_CTRL_PENDING;
+    return flush_next(req);
 }
 
 void sn_ctrl_io_ns_gone(SnCtrlReq *req)
 {
-    if (GUINT32_FROM_LE(req->sqe.nsid) == NSID_ALL) {
+    if (req->submitted && (req->done == flushed_one ||
+                           GUINT32_FROM_LE(req->sqe.nsid) == NSID_ALL)) {
         sn_ctrl_req_stop(req);
         req->done(req, 0);      /* goes on with the next one */
     } else {
@@ -157,7 +160,7 @@ SnCtrlStatus sn_ctrl_io(SnCtrlReq *req)
         return sn_ctrl_io_fused(req);
     }
     if (req->sqe.opcode == nvme_cmd_flush && nsid == NSID_ALL) {
-        return flush_all(req);
+        return sn_ctrl_flush_all(req);
     }
     req->ns = sn_ctrl_ns(ctrl, nsid);
     if (!req->ns) {
