@@ -37,15 +37,42 @@ static void test_read_write(void)
     io_expect(io_begin(&t, &sqe), SN_IO_WRITE, 0, (IO_BLOCKS - 1) * WORLD_BLOCK,
               WORLD_BLOCK);
     io_end(&t, 0, 0);
-    /* FUA is for writes; Limited Retry, and what is reserved, is ignored. */
+    /* Limited Retry, and what is reserved, is ignored. */
     sqe = io_rw(&t, nvme_cmd_write, 0, IO_BLOCKS);
     sqe.cdw12 |= GUINT32_TO_LE((uint32_t)(NVME_IO_FUA | NVME_IO_LR) << 16);
     sqe.cdw2 = sqe.cdw3 = sqe.cdw13 = sqe.cdw14 = sqe.cdw15 = 0xffffffff;
     sqe.mptr = UINT64_MAX;
     io_expect(io_begin(&t, &sqe), SN_IO_WRITE, SN_IO_FUA, 0, 1024 * KiB);
     io_end(&t, 0, 0);
-    sqe.opcode = nvme_cmd_read;
-    io_expect(io_begin(&t, &sqe), SN_IO_READ, 0, 0, 1024 * KiB);
+    world_free(t.w);
+}
+
+/* What is read is stable when FUA is asked for (section 3.2.4). */
+static void test_read_fua(void)
+{
+    IoWorld t = io_world_new();
+    SnNvmeSqe sqe;
+
+    io_world_start(&t);
+    sqe = io_rw(&t, nvme_cmd_read, 3, 8);
+    sqe.cdw12 |= GUINT32_TO_LE((uint32_t)NVME_IO_FUA << 16);
+    io_expect(io_begin(&t, &sqe), SN_IO_READ, 0, 3 * WORLD_BLOCK, 4096);
+    io_expect(io_next(&t), SN_IO_FLUSH, 0, 0, 0);
+    io_end(&t, 0, 0);
+    io_begin(&t, &sqe);
+    io_end(&t, -EIO, MEDIA(NVME_SC_READ_ERROR));
+    io_begin(&t, &sqe);
+    io_next(&t);
+    io_end(&t, -ENOSPC, SN_CTRL_GENERIC(NVME_SC_CAP_EXCEEDED));
+    world_free(t.w);
+
+    /* Without a cache it is anyway. */
+    t = io_world_new();
+    t.be->info.write_cache = false;
+    io_world_start(&t);
+    sqe = io_rw(&t, nvme_cmd_read, 3, 8);
+    sqe.cdw12 |= GUINT32_TO_LE((uint32_t)NVME_IO_FUA << 16);
+    io_begin(&t, &sqe);
     io_end(&t, 0, 0);
     world_free(t.w);
 }
@@ -280,6 +307,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/io/read-write", test_read_write);
+    g_test_add_func("/io/read-fua", test_read_fua);
     g_test_add_func("/io/cache-off", test_cache_off);
     g_test_add_func("/io/flush", test_flush);
     g_test_add_func("/io/flush-all", test_flush_all);

@@ -43,6 +43,36 @@ unsigned sn_ctrl_fua(const SnCtrlReq *req)
            ? SN_IO_FUA : 0;
 }
 
+static void submit_flush(SnCtrlReq *req, void (*done)(SnCtrlReq *, int))
+{
+    req->io.op = SN_IO_FLUSH;
+    req->io.flags = 0;
+    req->io.offset = req->io.len = 0;
+    req->io.iovcnt = 0;
+    sn_ctrl_req_submit(req, done);
+}
+
+static void read_to_be_stable(SnCtrlReq *req, int ret)
+{
+    if (ret) {
+        sn_ctrl_io_done(req, ret);
+    } else {
+        submit_flush(req, sn_ctrl_io_done);
+    }
+}
+
+/*
+ * Whether a Read may only end when what it has read is stable (FUA, section
+ * 3.2.4). Not every far side has that for reads; flushing is good for all.
+ */
+static bool flush_must_follow(const SnCtrlReq *req, SnIoOp op)
+{
+    uint32_t control = GUINT32_FROM_LE(req->sqe.cdw12) >> 16;
+
+    return op == SN_IO_READ && control & NVME_IO_FUA &&
+           sn_ctrl_ns_info(req->ns)->write_cache;
+}
+
 SnCtrlStatus sn_ctrl_io_plain(SnCtrlReq *req, SnIoOp op)
 {
     uint64_t slba = sn_ctrl_slba(req);
@@ -68,17 +98,9 @@ SnCtrlStatus sn_ctrl_io_plain(SnCtrlReq *req, SnIoOp op)
     req->io.len = nlb * block_size;
     req->io.iov = req->data.iov;
     req->io.iovcnt = req->data.iovcnt;
-    sn_ctrl_req_submit(req, sn_ctrl_io_done);
+    sn_ctrl_req_submit(req, flush_must_follow(req, op) ? read_to_be_stable
+                                                       : sn_ctrl_io_done);
     return SN_CTRL_PENDING;
-}
-
-static void submit_flush(SnCtrlReq *req, void (*done)(SnCtrlReq *, int))
-{
-    req->io.op = SN_IO_FLUSH;
-    req->io.flags = 0;
-    req->io.offset = req->io.len = 0;
-    req->io.iovcnt = 0;
-    sn_ctrl_req_submit(req, done);
 }
 
 static void flushed_one(SnCtrlReq *req, int ret);
