@@ -57,6 +57,10 @@ static void on_notify(void *opaque, unsigned vector)
     g_assert_cmpuint(vector, <, QUEUE_PAIRS + 1);
 }
 
+static void on_forget_messages(void *opaque)
+{
+}
+
 static void on_set_pin(void *opaque, bool level)
 {
     pin = level;
@@ -70,6 +74,7 @@ static void on_doorbell_event(void *opaque, unsigned offset, bool on)
 
 static const SnCtrlOps ops = {
     .notify = on_notify,
+    .forget_messages = on_forget_messages,
     .set_pin = on_set_pin,
     .doorbell_event = on_doorbell_event,
 };

@@ -177,6 +177,13 @@ static void on_notify(void *opaque, unsigned vector)
     }
 }
 
+static void on_forget_messages(void *opaque)
+{
+    World *w = opaque;
+
+    w->forgotten++;
+}
+
 static void on_set_pin(void *opaque, bool level)
 {
     World *w = opaque;
@@ -202,6 +209,7 @@ static void on_doorbell_event(void *opaque, unsigned offset, bool on)
 
 static const SnCtrlOps ops = {
     .notify = on_notify,
+    .forget_messages = on_forget_messages,
     .set_pin = on_set_pin,
     .doorbell_event = on_doorbell_event,
 };

@@ -66,6 +66,7 @@ typedef struct World {
     /* What the controller has asked its function for. */
     unsigned notifies[SN_CTRL_MAX_VECTORS];
     unsigned notify_total;
+    unsigned forgotten;         /* how often messages under way were */
     bool pin;
     unsigned pin_changes;
     GHashTable *events;         /* offsets with doorbell events on */

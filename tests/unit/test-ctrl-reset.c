@@ -263,7 +263,11 @@ static void test_stages(void (*reset)(World *w))
 
         g_test_message("%s", stages[i].name);
         stages[i].go(&b);
+        b.w->forgotten = 0;
         reset(b.w);
+        if (stages[i].go != nothing) {
+            g_assert_cmpuint(b.w->forgotten, >, 0);
+        }
         expect_reset(&b);
         expect_works(&b);
         world_free(b.w);
@@ -559,8 +563,10 @@ static void test_quiet_after_shutdown(void)
         coalesced(&b);          /* has interrupts to come */
         submit(&b, nvme_cmd_read, 5);
         submit_event_request(&b);
+        b.w->forgotten = 0;
         set_cc(&b, shutdowns[i].how);
         end_shutdown(&b, shutdowns[i].in_time);
+        g_assert_cmpuint(b.w->forgotten, >, 0);
         g_assert_cmpuint(b.be->n, ==, 0);
         g_assert_false(b.w->pin);
         notifies = b.w->notify_total;

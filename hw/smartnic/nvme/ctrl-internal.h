@@ -450,7 +450,7 @@ int64_t sn_ctrl_now(SnCtrl *ctrl);
 void sn_ctrl_update_pin(SnCtrl *ctrl);
 /* The callback of coalesce_timer. */
 void sn_ctrl_coalesced(void *opaque);
-/* Of the reset: the timer and the pin. */
+/* No interrupts any more: ends the timer, messages under way, the pin. */
 void sn_ctrl_interrupt_reset(SnCtrl *ctrl);
 
 /* ---- request.c ---- */

@@ -41,6 +41,8 @@ typedef struct SnCtrlOps {
      * registers, so an implementation sends such a one from a bottom half.
      */
     void (*notify)(void *opaque, unsigned vector);
+    /* Messages that have not left yet shall not do so any more. */
+    void (*forget_messages)(void *opaque);
     /* The level of the interrupt pin changed; MSI and MSI-X do not care. */
     void (*set_pin)(void *opaque, bool level);
     /*

@@ -133,6 +133,7 @@ void sn_ctrl_interrupt_reset(SnCtrl *ctrl)
 {
     ctrl->coalescing = false;
     sn_timer_disarm(ctrl->loop, ctrl->coalesce_timer);
+    ctrl->config.ops->forget_messages(ctrl->config.opaque);
     if (ctrl->pin) {
         ctrl->pin = false;
         ctrl->config.ops->set_pin(ctrl->config.opaque, false);

@@ -106,8 +106,10 @@ void sn_nvme_notify_wake(SnNvmePci *s)
     sn_qemu_loop()->bh_schedule(s->notify_bh);
 }
 
-void sn_nvme_notify_reset(SnNvmePci *s)
+void sn_nvme_notify_forget(void *opaque)
 {
+    SnNvmePci *s = opaque;
+
     memset(s->notify, 0, sizeof(s->notify));
 }
 

@@ -107,6 +107,7 @@ static const MemoryRegionOps regs_ops = {
 
 static const SnCtrlOps ctrl_ops = {
     .notify = sn_nvme_notify,
+    .forget_messages = sn_nvme_notify_forget,
     .set_pin = sn_nvme_set_pin,
     .doorbell_event = sn_nvme_doorbell_event,
 };
@@ -171,7 +172,6 @@ static void nvme_pci_reset(DeviceState *dev)
     set_running(s, false);
     sn_ctrl_reset(s->ctrl);
     sn_ctrl_use_pin(s->ctrl, true);
-    sn_nvme_notify_reset(s);
 }
 
 /* ---- namespaces ---- */

@@ -77,9 +77,8 @@ SnVolume *sn_nvme_pci_volume(SnNvmePci *s, uint32_t nsid);
  */
 void sn_nvme_notify_init(SnNvmePci *s);
 void sn_nvme_notify_free(SnNvmePci *s);
-/* Forgets what waits: a reset. */
-void sn_nvme_notify_reset(SnNvmePci *s);
 void sn_nvme_notify(void *opaque, unsigned vector);
+void sn_nvme_notify_forget(void *opaque);
 void sn_nvme_set_pin(void *opaque, bool level);
 /* The guest may have changed which kind of interrupt it takes. */
 void sn_nvme_choose_interrupt(SnNvmePci *s);
