@@ -514,7 +514,8 @@ static void step(uint8_t op)
         } else if (op & 0x40) {
             reset();
         } else if (op & 0x20) {
-            sn_ctrl_use_pin(ctrl, op & 0x10);
+            sn_ctrl_use_interrupts(ctrl, op & 0x10 ? SN_CTRL_PIN
+                                                  : SN_CTRL_MSI);
         } else {
             set_running(op & 0x10);
         }

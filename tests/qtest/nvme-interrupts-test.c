@@ -284,6 +284,13 @@ static void test_msi(void)
         wait_message(&n, q == 1 ? 0x4000 : 0x4000 + vectors - 1);
         g_assert_false(nvme_pin(&n));
     }
+    nvme_set(&n, REG_INTMS, 1);
+    nvme_submit(&n, 1, read_cmd(&n));
+    nvme_wait_any(&n, 1);
+    machine_assert_alive(&m);
+    g_assert_cmphex(qtest_readl(m.qts, n.message), ==, 0);
+    nvme_set(&n, REG_INTMC, 1);
+    wait_message(&n, 0x4000);
     nvme_stop(&n);
 }
 

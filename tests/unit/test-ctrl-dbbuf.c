@@ -42,7 +42,7 @@ static void bed_init(Bed *b, unsigned queues, unsigned entries)
     world_create_queues(w, queues, entries);
     b->shadow = world_page(w);
     b->event = world_page(w);
-    sn_ctrl_use_pin(w->ctrl, false);
+    sn_ctrl_use_interrupts(w->ctrl, SN_CTRL_MSIX);
 }
 
 static Bed bed_new(unsigned queues, unsigned entries)
@@ -445,7 +445,7 @@ static void test_pin(void)
 {
     Bed b = bed_new(1, 8);
 
-    sn_ctrl_use_pin(b.w->ctrl, true);
+    sn_ctrl_use_interrupts(b.w->ctrl, SN_CTRL_PIN);
     world_run(b.w);
     for (unsigned i = 0; i < 20; i++) {
         push(&b, 1, 3);

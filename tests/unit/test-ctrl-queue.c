@@ -599,17 +599,41 @@ static void test_pin(void)
     /* With messages nobody looks. */
     complete_reads(w, be, 1, 3);
     g_assert_true(w->pin);
-    sn_ctrl_use_pin(w->ctrl, false);
+    sn_ctrl_use_interrupts(w->ctrl, SN_CTRL_MSIX);
     g_assert_false(w->pin);
     complete_reads(w, be, 1, 4);
     g_assert_false(w->pin);
-    sn_ctrl_use_pin(w->ctrl, true);
+    sn_ctrl_use_interrupts(w->ctrl, SN_CTRL_PIN);
     g_assert_true(w->pin);
     world_set_running(w, false);
     world_set_running(w, true);
     g_assert_true(w->pin);
     world_disable(w);
     g_assert_false(w->pin);
+    world_free(w);
+}
+
+/* INTMS is about the pin, and about MSI; MSI-X has a table for it. */
+static void test_message_masks(void)
+{
+    WorldBackend *be;
+    World *w = queue_world(8, &be);
+
+    sn_ctrl_use_interrupts(w->ctrl, SN_CTRL_MSI);
+    world_write32(w, NVME_REG_INTMS, 1 << 1);
+    complete_reads(w, be, 2, 0);
+    g_assert_cmpuint(w->notifies[1], ==, 0);
+    world_write32(w, NVME_REG_INTMC, 1 << 0);
+    g_assert_cmpuint(w->notifies[1], ==, 0);
+    world_write32(w, NVME_REG_INTMC, 1 << 1);
+    g_assert_cmpuint(w->notifies[1], ==, 1);
+    world_write32(w, NVME_REG_INTMC, 1 << 1);
+    g_assert_cmpuint(w->notifies[1], ==, 1);
+    g_assert_false(w->pin);
+    sn_ctrl_use_interrupts(w->ctrl, SN_CTRL_MSIX);
+    world_write32(w, NVME_REG_INTMS, 1 << 1);
+    complete_reads(w, be, 1, 2);
+    g_assert_cmpuint(w->notifies[1], ==, 2);
     world_free(w);
 }
 
@@ -671,6 +695,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ctrl-queue/shared-vector", test_shared_vector);
     g_test_add_func("/ctrl-queue/coalescing", test_coalescing);
     g_test_add_func("/ctrl-queue/pin", test_pin);
+    g_test_add_func("/ctrl-queue/message-masks", test_message_masks);
     g_test_add_func("/ctrl-queue/reset-from-notify", test_reset_from_notify);
     return g_test_run();
 }

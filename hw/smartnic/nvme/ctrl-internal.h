@@ -309,7 +309,7 @@ struct SnCtrl {
     uint64_t unkicked[SN_CTRL_MAX_NSID / 64 + 1];       /* bits of nsids */
     SnTimer *coalesce_timer;    /* interrupt.c */
     bool coalescing;            /* it is armed */
-    bool no_pin;                /* see sn_ctrl_use_pin() */
+    SnCtrlInterrupts interrupts;        /* see sn_ctrl_use_interrupts() */
     bool pin;
 
     /* Admin (features, events, log, reservation, error-log, smart). */

@@ -106,10 +106,17 @@ void sn_ctrl_reset(SnCtrl *ctrl);
 void sn_ctrl_set_running(SnCtrl *ctrl, bool running);
 
 /*
- * Whether interrupts go by the pin, as they do at first, or by messages. With
- * messages the pin is low.
+ * How interrupts go: by the pin, as at first, or by messages, when the pin is
+ * low. INTMS and INTMC mask the pin and MSI; MSI-X has masks of its own
+ * (section 3.1.3).
  */
-void sn_ctrl_use_pin(SnCtrl *ctrl, bool pin);
+typedef enum SnCtrlInterrupts {
+    SN_CTRL_PIN,
+    SN_CTRL_MSI,
+    SN_CTRL_MSIX,
+} SnCtrlInterrupts;
+
+void sn_ctrl_use_interrupts(SnCtrl *ctrl, SnCtrlInterrupts interrupts);
 
 /* ---- namespaces ---- */
 

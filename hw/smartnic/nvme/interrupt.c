@@ -19,9 +19,15 @@ static unsigned take_bit(uint64_t set[2])
     return word * 64 + bit;
 }
 
+static bool is_masked(const SnCtrl *ctrl, const SnCtrlCq *cq)
+{
+    return ctrl->interrupts != SN_CTRL_MSIX && cq->vector < 32 &&
+           ctrl->intms >> cq->vector & 1;
+}
+
 static bool wants_pin(SnCtrl *ctrl, SnCtrlCq *cq)
 {
-    if (cq->vector < 32 && ctrl->intms >> cq->vector & 1) {
+    if (is_masked(ctrl, cq)) {
         return false;
     }
     sn_ctrl_dbbuf_cq_head(ctrl, cq);
@@ -34,7 +40,7 @@ void sn_ctrl_update_pin(SnCtrl *ctrl)
     bool may = ctrl->running && ctrl->state == SN_CTRL_READY;
     bool level = false;
 
-    if (ctrl->no_pin) {
+    if (ctrl->interrupts != SN_CTRL_PIN) {
         return;
     }
     while (may && !level && (todo[0] | todo[1])) {
@@ -46,10 +52,10 @@ void sn_ctrl_update_pin(SnCtrl *ctrl)
     }
 }
 
-void sn_ctrl_use_pin(SnCtrl *ctrl, bool pin)
+void sn_ctrl_use_interrupts(SnCtrl *ctrl, SnCtrlInterrupts interrupts)
 {
-    ctrl->no_pin = !pin;
-    if (!pin && ctrl->pin) {
+    ctrl->interrupts = interrupts;
+    if (interrupts != SN_CTRL_PIN && ctrl->pin) {
         ctrl->pin = false;
         ctrl->config.ops->set_pin(ctrl->config.opaque, false);
     }
@@ -75,6 +81,9 @@ static void send(SnCtrl *ctrl, bool all)
     while (todo[0] | todo[1]) {
         SnCtrlCq *cq = ctrl->cqs[take_bit(todo)];
 
+        if (is_masked(ctrl, cq)) {
+            continue;           /* INTMC sends it */
+        }
         if (!all && may_wait(ctrl, cq)) {
             waits = true;
             continue;

@@ -87,7 +87,7 @@ static void write4(SnCtrl *ctrl, unsigned offset, uint32_t value)
         break;
     case NVME_REG_INTMC:
         ctrl->intms &= ~value;
-        sn_ctrl_update_pin(ctrl);
+        sn_ctrl_notify(ctrl);   /* what was held back, and the pin */
         break;
     case NVME_REG_CC:
         write_cc(ctrl, value);

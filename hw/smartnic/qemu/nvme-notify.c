@@ -98,7 +98,8 @@ void sn_nvme_choose_interrupt(SnNvmePci *s)
     PCIDevice *pci = PCI_DEVICE(s);
 
     /* PCI 3.0 section 6.8.3.3: with messages enabled, the pin is silent. */
-    sn_ctrl_use_pin(s->ctrl, !msix_enabled(pci) && !msi_enabled(pci));
+    sn_ctrl_use_interrupts(s->ctrl, msix_enabled(pci) ? SN_CTRL_MSIX :
+                           msi_enabled(pci) ? SN_CTRL_MSI : SN_CTRL_PIN);
 }
 
 void sn_nvme_notify_wake(SnNvmePci *s)

@@ -171,7 +171,7 @@ static void nvme_pci_reset(DeviceState *dev)
     /* Bus mastering and messages are over, too; their bits go later. */
     set_running(s, false);
     sn_ctrl_reset(s->ctrl);
-    sn_ctrl_use_pin(s->ctrl, true);
+    sn_ctrl_use_interrupts(s->ctrl, SN_CTRL_PIN);
 }
 
 /* ---- namespaces ---- */
