@@ -45,6 +45,8 @@ no_timeouts() {
 """
 
 FAST_TIMEOUT = "nvme_core.io_timeout=2"
+# Seconds: what the user's guide recommends
+LONG_TIMEOUT = "nvme_core.io_timeout=4294967295"
 
 
 class Trouble(NativeCardTest):
@@ -120,6 +122,36 @@ say OK
         guest.wait_for("@@ ABORTED")
         self.cont()
         guest.write("\n")
+        self.finish(guest)
+
+    def test_driver_gives_up(self):
+        """It waits for its own time limit, six times (max_retries)."""
+        guest = self.start(r"""
+wait_for $disk || exit
+step STOP
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null &&
+    fail "the driver waited"
+check tries '^6$' "$(dmesg | grep -c 'timeout, aborting')"
+step FAILED
+verify $disk 16k 1m
+say OK
+""", cmdline=FAST_TIMEOUT)
+        guest.wait_for("@@ STOP")
+        self.stop()
+        guest.write("\n")
+        guest.wait_for("@@ FAILED")
+        self.cont()
+        guest.write("\n")
+        self.finish(guest)
+
+    def test_driver_with_patience(self):
+        """The driver takes the longest time limit that there is."""
+        guest = self.start(r"""
+wait_for $disk || exit
+check milliseconds '^[0-9]{10}$' "$(cat $block/queue/io_timeout)"
+dd if=$disk of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null || fail read
+say OK
+""", cmdline=LONG_TIMEOUT)
         self.finish(guest)
 
     def test_driver_goes_and_comes(self):
