@@ -3,6 +3,7 @@
 #
 #   iscsi_start, iscsi_stop     the portal; sessions end at once
 #   iscsi_resize MB             of the logical unit
+#   iscsi_write_through         the logical unit has no cache, nor FUA
 #   iscsi_lun_reset             by another initiator
 #   iscsi_chap USER SECRET [MUTUAL_USER MUTUAL_SECRET]
 #
@@ -29,6 +30,10 @@ iscsi_stop() {
 iscsi_resize() {
     truncate -s "$1M" /srv/iscsi.img
     losetup -c /dev/loop0
+}
+
+iscsi_write_through() {
+    echo "write through" >/sys/block/loop0/queue/write_cache
 }
 
 iscsi_chap() {

@@ -91,7 +91,8 @@ static bool send_op(SnIscsiOp *op)
 
     sn_put_be64(cdb + 2, lba);
     sn_put_be32(cdb + 10, blocks);
-    cdb[1] = io->flags & SN_IO_FUA ? FUA : 0;
+    /* Where nothing is cached, FUA may be an invalid field (LIO). */
+    cdb[1] = io->flags & SN_IO_FUA && u->info.fua ? FUA : 0;
     switch (io->op) {
     case SN_IO_READ:
         cdb[0] = OP_READ_16;

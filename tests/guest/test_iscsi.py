@@ -7,7 +7,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import unittest
 
-from bed import ISCSI_TARGET, ISCSI_VOLUME, NVME
+from bed import ISCSI_TARGET, ISCSI_VOLUME, NVME, VIRTIO_BLK
 from disk_test import DiskTest
 
 
@@ -38,6 +38,31 @@ class Operations(DiskTest):
         """LIO tells nobody; the card asks."""
         self.start_storage()
         self.check_resize("iscsi_resize")
+
+
+WRITE_THROUGH = r"""
+wait_for $disk || exit
+verify $disk 16k 4m
+verify $disk 4k 256k --fsync=8
+verify $disk 4k 256k --sync=1
+say OK
+"""
+
+
+class WriteThrough(DiskTest):
+    """LIO without a write cache refuses FUA."""
+
+    function = NVME
+    service = "iscsi"
+
+    def test_writes(self):
+        self.start_storage()
+        self.tell(self.storage, "iscsi_write_through")
+        self.finish(self.bed.guest(WRITE_THROUGH, volume=ISCSI_VOLUME))
+
+
+class WriteThroughVirtio(WriteThrough):
+    function = VIRTIO_BLK
 
 
 class Trouble(DiskTest):

@@ -183,8 +183,9 @@ static void carry_out(Command *cmd)
     const uint8_t *cdb = cmd->bhs + 32;
     uint64_t offset = sn_get_be64(cdb + 2) * d->block_size;
     uint64_t len = (uint64_t)sn_get_be32(cdb + 10) * d->block_size;
-    uint8_t mode[] = { 23, 0, 0x10 | (d->read_only ? 0x80 : 0), 0,
-                       0x08, 18, 0x04, [23] = 0 };
+    uint8_t mode[] = { 23, 0, (d->no_fua ? 0 : 0x10) |
+                              (d->read_only ? 0x80 : 0), 0,
+                       0x08, 18, d->no_cache ? 0 : 0x04, [23] = 0 };
     uint8_t same[] = { 0, 0x03, 0, 16 };
 
     d->calls[cdb[0]]++;
@@ -199,6 +200,12 @@ static void carry_out(Command *cmd)
     if (d->fail_count && d->fail_op == cdb[0]) {
         d->fail_count--;
         respond(cmd, d->fail_status, 0);
+        return;
+    }
+    if (d->no_fua && cdb[1] & 0x08 &&
+        (cdb[0] == READ_16 || cdb[0] == WRITE_16 ||
+         cdb[0] == COMPARE_AND_WRITE)) {
+        respond_sense(cmd, 5, 0x2400);
         return;
     }
     switch (cdb[0]) {

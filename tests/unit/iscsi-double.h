@@ -19,6 +19,7 @@ typedef struct IscsiDouble {
     uint64_t size;
     uint32_t block_size;
     bool read_only;
+    bool no_cache, no_fua;      /* WCE=0; DPOFUA=0, and FUA is refused */
     uint8_t device_type;        /* and peripheral qualifier: of INQUIRY */
     unsigned window;            /* commands that it takes at once */
     unsigned login_status;      /* class and detail; 0: fine */

@@ -74,6 +74,31 @@ static void test_operations(void)
     iscsi_world_free(w);
 }
 
+/* FUA is in a command only where the unit knows it: with a cache, a flush
+ * follows; without one, every write is as good. */
+static void test_no_fua(void)
+{
+    for (unsigned cache = 0; cache < 2; cache++) {
+        World *w = iscsi_world_new(23);
+        IscsiDouble *d = w->iscsi;
+        uint8_t both[1024] = { 0 };
+
+        d->no_fua = true;
+        d->no_cache = !cache;
+        iscsi_world_open_ready(w, "");
+        g_assert_false(sn_volume_info(w->vol)->fua);
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, SN_IO_FUA, 512, 512, both),
+                        ==, 0);
+        g_assert_cmpint(req_run(w, SN_IO_READ, SN_IO_FUA, 512, 512, both),
+                        ==, 0);
+        g_assert_cmpint(req_run(w, SN_IO_FLUSH, 0, 0, 0, NULL), ==, 0);
+        g_assert_cmpuint(d->calls[0x91] > 0, ==, cache);
+        g_assert_cmpint(req_run(w, SN_IO_COMPARE_AND_WRITE, SN_IO_FUA, 0, 512,
+                                both), ==, cache ? -EOPNOTSUPP : 0);
+        iscsi_world_free(w);
+    }
+}
+
 /* Bytes of the target's longest; both halves are more than the first burst. */
 #define HALF (32 * 512)
 
@@ -467,6 +492,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/iscsi/bring-up", test_bring_up);
     g_test_add_func("/iscsi/operations", test_operations);
+    g_test_add_func("/iscsi/no-fua", test_no_fua);
     g_test_add_func("/iscsi/compare-and-write", test_compare_and_write);
     g_test_add_func("/iscsi/compare-and-write-once",
                     test_compare_and_write_once);
