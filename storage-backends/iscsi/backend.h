@@ -69,14 +69,15 @@ struct SnIscsiOp {
     struct scsi_task *task;
     void (*done)(SnIscsiOp *op, int status, struct scsi_task *task);
 
+    uint64_t number;            /* command.c: in the order of sending */
+
     /* io.c: of a request */
     SnIo *io;                   /* NULL: cancelled */
-    GList link;                 /* in be->retries, be->orphans or be->spare */
+    GList link;                 /* in one of be's queues */
     uint64_t offset, len;       /* of the request */
     unsigned retries;
     int64_t due;                /* when it is sent again, ns */
-    uint8_t *bounce;            /* stands for the request's data if cancelled */
-    struct scsi_iovec iov;      /* of bounce or param */
+    struct scsi_iovec iov;      /* of param, or of zeroes */
     uint8_t param[24];          /* UNMAP's parameter list */
 };
 
@@ -127,10 +128,14 @@ struct SnBackend {
     SnIscsiOp poll;             /* READ CAPACITY(16) while ready */
     char *not_found;            /* discovery.c: the message so far */
 
-    /* io.c */
-    unsigned in_flight;         /* ops that libiscsi has, orphans included */
-    GQueue retries;             /* of SnIscsiOp: to be sent again */
-    GQueue orphans;             /* cancelled, answer outstanding */
+    /* command.c */
+    uint64_t commands;          /* sent so far */
+    GQueue late;                /* tasks of answered writes */
+
+    /* io.c: queues of SnIscsiOp. libiscsi has those in sent and orphans. */
+    GQueue sent;
+    GQueue orphans;             /* cancelled */
+    GQueue retries;             /* to be sent again */
     GQueue spare;
     SnTimer *retry_timer;
 };
@@ -156,6 +161,8 @@ bool sn_iscsi_open_context(SnBackend *be, enum iscsi_session_type type,
 void sn_iscsi_session_ready(SnBackend *be);
 /* Gives the present step of beginning a session its time. */
 void sn_iscsi_arm_step(SnBackend *be);
+/* The session is over, as libiscsi found; it may have been told already. */
+void sn_iscsi_over(SnBackend *be);
 /* What libiscsi says went wrong, fit for a message. Caller frees. */
 char *sn_iscsi_error_text(SnBackend *be);
 
@@ -173,6 +180,12 @@ typedef enum SnIscsiDir {
 bool sn_iscsi_op_send(SnIscsiOp *op, const uint8_t *cdb, unsigned cdb_len,
                       SnIscsiDir dir, uint32_t len, struct scsi_iovec *iov,
                       unsigned iovcnt);
+/* libiscsi goes on with memory of the task's in the place of the caller's. */
+void sn_iscsi_op_detach(SnIscsiOp *op);
+/* Without a context: done() will not be called. */
+void sn_iscsi_op_drop(SnIscsiOp *op);
+/* Without a context: frees be->late. */
+void sn_iscsi_late_free(SnBackend *be);
 
 /* probe.c */
 void sn_iscsi_probe_start(SnBackend *be);

@@ -14,7 +14,6 @@
 
 #include "backend.h"
 #include "smartnic/be.h"
-#include "smartnic/iov.h"
 #include "smartnic/trace.h"
 
 SN_TRACE_EVENT(iscsi_io_refused);
@@ -46,7 +45,6 @@ static void op_free(SnIscsiOp *op)
     if (op->io) {
         ((Scratch *)sn_io_scratch(op->io))->op = NULL;
     }
-    g_free(op->bounce);
     g_queue_push_head_link(&op->be->spare, &op->link);
 }
 
@@ -125,7 +123,7 @@ static bool start(SnIscsiOp *op)
     if (!send_op(op)) {
         return false;
     }
-    op->be->in_flight++;
+    g_queue_push_tail_link(&op->be->sent, &op->link);
     return true;
 }
 
@@ -227,14 +225,11 @@ static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
     SnIo *io = op->io;
     int err;
 
-    be->in_flight--;
-    if (!io) {                  /* nobody waits for it any more */
-        g_queue_unlink(&be->orphans, &op->link);
-        op_free(op);
-        return;
+    g_queue_unlink(io ? &be->sent : &be->orphans, &op->link);
+    if (status >= SCSI_STATUS_CANCELLED) {
+        sn_iscsi_over(be);
     }
-    if (be->state != SN_ISCSI_READY || status >= SCSI_STATUS_CANCELLED) {
-        sn_iscsi_fail(be, false, "%s ended the connection", be->portal);
+    if (!io || be->state != SN_ISCSI_READY) {
         op_free(op);            /* the volume sends the request again */
         return;
     }
@@ -281,7 +276,8 @@ bool sn_iscsi_io_submit(SnBackend *be, SnIo *io)
     SnIscsiOp *op;
 
     if (be->state != SN_ISCSI_READY ||
-        be->in_flight + be->retries.length >= be->options.queue_depth ||
+        be->sent.length + be->orphans.length + be->retries.length >=
+        be->options.queue_depth ||
         must_wait(be, io)) {
         return false;
     }
@@ -293,28 +289,6 @@ bool sn_iscsi_io_submit(SnBackend *be, SnIo *io)
     }
     scratch->op = op;
     return true;
-}
-
-/* From here on, libiscsi has memory of ours in the place of the request's. */
-static void replace_data(SnIscsiOp *op, const SnIo *io)
-{
-    struct scsi_iovector *v = op->task->xfer_dir == SN_ISCSI_WRITE
-                              ? &op->task->iovector_out
-                              : &op->task->iovector_in;
-    uint64_t len = sn_io_data_len(io);
-
-    if (!len) {
-        return;                 /* has no data of the request's */
-    }
-    op->bounce = g_malloc(len);
-    if (io->op != SN_IO_READ) {
-        sn_iov_gather(op->bounce, io->iov, io->iovcnt);
-    }
-    op->iov = (struct scsi_iovec){ op->bounce, len };
-    v->iov = &op->iov;
-    v->niov = 1;
-    v->offset = 0;
-    v->consumed = 0;
 }
 
 void sn_iscsi_io_cancel(SnBackend *be, SnIo *io)
@@ -329,18 +303,28 @@ void sn_iscsi_io_cancel(SnBackend *be, SnIo *io)
         op_free(op);
         return;
     }
-    replace_data(op, io);
+    sn_iscsi_op_detach(op);
     op->io = NULL;
+    g_queue_unlink(&be->sent, &op->link);
     g_queue_push_tail_link(&be->orphans, &op->link);
 }
 
-void sn_iscsi_io_forget(SnBackend *be)
+static void forget_all(GQueue *ops)
 {
     GList *link;
 
-    while ((link = g_queue_pop_head_link(&be->retries))) {
+    while ((link = g_queue_pop_head_link(ops))) {
+        sn_iscsi_op_drop(link->data);
         op_free(link->data);
     }
+}
+
+/* After a logout libiscsi 1.19 drops commands without a word. */
+void sn_iscsi_io_forget(SnBackend *be)
+{
+    forget_all(&be->retries);
+    forget_all(&be->sent);
+    forget_all(&be->orphans);
     sn_timer_disarm(be->loop, be->retry_timer);
 }
 

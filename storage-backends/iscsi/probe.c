@@ -396,7 +396,7 @@ static void answered(SnIscsiOp *op, int status, struct scsi_task *task)
         return;
     }
     if (status >= SCSI_STATUS_CANCELLED) {
-        sn_iscsi_fail(be, false, "%s ended the connection", be->portal);
+        sn_iscsi_over(be);
         return;
     }
     if (status == SCSI_STATUS_GOOD) {
@@ -443,6 +443,10 @@ static void capacity_read(SnIscsiOp *op, int status, struct scsi_task *task)
     SnIscsiUnit now = be->unit;
 
     if (be->state != SN_ISCSI_READY) {
+        return;
+    }
+    if (status >= SCSI_STATUS_CANCELLED) {
+        sn_iscsi_over(be);
         return;
     }
     if (status == SCSI_STATUS_CHECK_CONDITION &&

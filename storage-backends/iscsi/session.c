@@ -93,6 +93,26 @@ void sn_iscsi_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     be->loop->bh_schedule(be->fail_bh);
 }
 
+static bool working(const SnBackend *be)
+{
+    return be->state != SN_ISCSI_IDLE && be->state != SN_ISCSI_FAILED &&
+           be->ctx;
+}
+
+void sn_iscsi_over(SnBackend *be)
+{
+    g_autofree char *why = NULL;
+
+    if (!working(be)) {
+        return;
+    }
+    /* The library's last words may be about something older. */
+    why = sn_sockets_ended(iscsi_get_fd(be->ctx))
+          ? g_strdup("the target ended the connection")
+          : sn_iscsi_error_text(be);
+    sn_iscsi_fail(be, false, "%s: %s", be->portal, why);
+}
+
 /* The context goes, and with it its socket; its commands are cancelled. */
 static void close_context(SnBackend *be)
 {
@@ -113,6 +133,9 @@ void sn_iscsi_session_stop(SnBackend *be)
     sn_timer_disarm(be->loop, be->alive_timer);
     sn_timer_disarm(be->loop, be->probe_timer);
     close_context(be);
+    sn_iscsi_op_drop(&be->probe);
+    sn_iscsi_op_drop(&be->poll);
+    sn_iscsi_late_free(be);
     g_clear_pointer(&be->portal, g_free);
     g_clear_pointer(&be->fail_message, g_free);
     be->connect_next = NULL;
@@ -149,7 +172,7 @@ static void nop_answered(struct iscsi_context *ctx, int status, void *data,
 
     be->alive_pending = false;
     if (status != SCSI_STATUS_GOOD) {
-        sn_iscsi_fail(be, false, "the connection to %s is over", be->portal);
+        sn_iscsi_over(be);
     }
 }
 
@@ -347,12 +370,6 @@ void sn_iscsi_session_start(SnBackend *be)
     connect_to_portal(be);
 }
 
-static bool working(const SnBackend *be)
-{
-    return be->state != SN_ISCSI_IDLE && be->state != SN_ISCSI_FAILED &&
-           be->ctx;
-}
-
 /* One turn of the library. False: nothing more can be done now. */
 static bool turn(SnBackend *be)
 {
@@ -362,10 +379,8 @@ static bool turn(SnBackend *be)
     if (!ready) {
         return false;
     }
-    if (iscsi_service(be->ctx, ready) < 0 && working(be)) {
-        g_autofree char *why = sn_iscsi_error_text(be);
-
-        sn_iscsi_fail(be, false, "%s: %s", be->portal, why);
+    if (iscsi_service(be->ctx, ready) < 0) {
+        sn_iscsi_over(be);
     }
     return true;
 }
@@ -377,10 +392,8 @@ void sn_iscsi_flush(SnBackend *be)
     /* Only sends: nothing is to be heard from the target in here. */
     if (working(be) && iscsi_which_events(be->ctx) & POLLOUT &&
         sn_sockets_poll(iscsi_get_fd(be->ctx), POLLOUT) == POLLOUT &&
-        iscsi_service(be->ctx, POLLOUT) < 0 && working(be)) {
-        g_autofree char *why = sn_iscsi_error_text(be);
-
-        sn_iscsi_fail(be, false, "%s: %s", be->portal, why);
+        iscsi_service(be->ctx, POLLOUT) < 0) {
+        sn_iscsi_over(be);
     }
     sn_iscsi_leave(be, before);
 }

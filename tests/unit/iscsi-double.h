@@ -26,6 +26,7 @@ typedef struct IscsiDouble {
     const char *redirect;       /* with status 0x0101: to there, once */
     bool hold;                  /* commands wait for release */
     bool silent;                /* no answer at all */
+    uint32_t r2t_max;           /* bytes that one R2T asks for */
 
     /*
      * The next @fail_count commands with operation code @fail_op end with
@@ -40,6 +41,8 @@ typedef struct IscsiDouble {
     /* What was seen. */
     unsigned calls[256];        /* by operation code */
     unsigned logins, connections, nops, data_outs;
+    unsigned late_data_outs;    /* for commands that were answered */
+    uint8_t late_byte;          /* which all of that data must be */
     uint8_t isid[6];
     char *keys;                 /* of the last login: "A=b C=d " */
     uint8_t cdb[16];            /* the last one */
@@ -52,6 +55,13 @@ IscsiDouble *iscsi_double_new(SnLoop *loop, uint32_t seed);
 void iscsi_double_free(IscsiDouble *d);
 /* Answers what is held, the last command first. */
 void iscsi_double_release(IscsiDouble *d);
+/* Answers all commands, whatever is missing of their data. */
+void iscsi_double_answer_all(IscsiDouble *d, uint8_t status);
+/* Sends a PDU with this BHS, with serials filled in, on all connections. */
+void iscsi_double_send(IscsiDouble *d, const uint8_t *bhs, const void *data,
+                       uint32_t len);
+/* The same with an asynchronous message. */
+void iscsi_double_tell_event(IscsiDouble *d, uint8_t event);
 
 /* A world with this far side. */
 World *iscsi_world_new(uint32_t seed);

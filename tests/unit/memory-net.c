@@ -234,6 +234,9 @@ static bool move_acks(MemoryStream *ms)
 {
     bool freed = false;
 
+    if (ms->net->no_acks) {
+        return true;
+    }
     ms->acked += some(ms, ms->left - ms->acked);
     while (ms->chunks.head &&
            ((Chunk *)ms->chunks.head->data)->end <= ms->acked) {
@@ -320,7 +323,8 @@ static void run(void *opaque)
         }
         return;
     }
-    if (ms->coming->len || ms->acked < ms->pushed) {
+    if (ms->coming->len || ms->left < ms->pushed ||
+        (ms->acked < ms->pushed && !ms->net->no_acks)) {
         ms->net->loop->bh_schedule(ms->bh);
     }
 }
@@ -420,6 +424,13 @@ void memory_stream_end(MemoryStream *ms, int err)
         ms->ended = true;
         ms->err = err;
         ms->net->loop->bh_schedule(ms->bh);
+    }
+}
+
+void memory_net_wake(MemoryNet *net)
+{
+    for (GList *l = net->streams; l; l = l->next) {
+        net->loop->bh_schedule(((MemoryStream *)l->data)->bh);
     }
 }
 

@@ -37,6 +37,7 @@ struct MemoryNet {
     size_t grain;               /* most bytes that move at a time */
     bool dead;                  /* connecting never ends */
     bool stalled;               /* nothing moves, nothing is told */
+    bool no_acks;               /* what was sent is not acknowledged */
     uint16_t last_port;         /* that a stream came from without asking */
     /* Changes an answer, once: the next, or the one so many later. */
     void (*mangle)(GByteArray *answer);
@@ -61,6 +62,8 @@ void memory_stream_send(MemoryStream *ms, const void *bytes, size_t len);
 void memory_stream_answer(MemoryStream *ms, GByteArray *answer);
 /* The peer ends the connection: 0 in order, or a negative errno. */
 void memory_stream_end(MemoryStream *ms, int err);
+/* After no_acks or stalled were cleared. */
+void memory_net_wake(MemoryNet *net);
 /* Ends all connections. */
 void memory_net_end_all(MemoryNet *net, int err);
 

@@ -466,6 +466,14 @@ int sn_socket_error(const SnSocket *k)
     return k->error;
 }
 
+bool sn_socket_ended(const SnSocket *k)
+{
+    struct iovec in;
+
+    return k->state == SOCKET_OVER && !k->error &&
+           !sn_stream_peek(k->stream, &in, 1);
+}
+
 uint16_t sn_socket_port(const SnSocket *k)
 {
     return k->state == SOCKET_CONNECTED ? sn_stream_local_port(k->stream) : 0;

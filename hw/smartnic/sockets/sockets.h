@@ -93,6 +93,9 @@ short sn_sockets_poll(int fd, short events);
  */
 int sn_sockets_error(int fd);
 
+/* Whether the peer closed @fd's connection in order, and all is read. */
+bool sn_sockets_ended(int fd);
+
 /* The port that @fd is connected from; 0: it is not connected. */
 uint16_t sn_sockets_port(int fd);
 
