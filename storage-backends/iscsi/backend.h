@@ -5,6 +5,7 @@
  *   iscsi.c      SnBackendOps: the life of the backend
  *   session.c    connect, login, keep alive, loss: a libiscsi context each time
  *   command.c    one SCSI command in libiscsi's hands
+ *   guard.c, login-guard.c   what the target sends, before libiscsi sees it
  *   probe.c      what the logical unit is, asked when a session begins
  *   io.c         requests as commands, their answers, cancelling
  *   sense.c      what an answer that is not GOOD means
@@ -70,6 +71,8 @@ struct SnIscsiOp {
     void (*done)(SnIscsiOp *op, int status, struct scsi_task *task);
 
     uint64_t number;            /* command.c: in the order of sending */
+    uint32_t received;          /* guard.c: bytes that Data-In brought */
+    uint32_t asked;             /* and up to where R2T asked for data */
 
     /* io.c: of a request */
     SnIo *io;                   /* NULL: cancelled */
@@ -94,6 +97,21 @@ typedef struct SnIscsiUnit {
     uint64_t max_write_same;
     uint32_t opt_transfer;
 } SnIscsiUnit;
+
+/* Of one connection. */
+typedef struct SnIscsiGuard {
+    uint8_t bhs[48];            /* of the PDU that comes */
+    unsigned got;               /* bytes of it */
+    uint32_t rest;              /* bytes of the PDU that come after it */
+    bool keep;                  /* them in: */
+    GByteArray *data;
+    bool logged_in;
+    bool digest;                /* each BHS has one now */
+    bool challenged, proven;    /* mutual CHAP: by us; so the target is it */
+    bool logout;                /* the target wants one */
+    unsigned answers;           /* that libiscsi had to give since all left */
+    char *wrong;                /* what was; or NULL */
+} SnIscsiGuard;
 
 struct SnBackend {
     SnVolume *vol;
@@ -131,6 +149,9 @@ struct SnBackend {
     /* command.c */
     uint64_t commands;          /* sent so far */
     GQueue late;                /* tasks of answered writes */
+    GHashTable *by_itt;         /* of SnIscsiOp: those with a task */
+
+    SnIscsiGuard guard;
 
     /* io.c: queues of SnIscsiOp. libiscsi has those in sent and orphans. */
     GQueue sent;
@@ -186,6 +207,12 @@ void sn_iscsi_op_detach(SnIscsiOp *op);
 void sn_iscsi_op_drop(SnIscsiOp *op);
 /* Without a context: frees be->late. */
 void sn_iscsi_late_free(SnBackend *be);
+
+/* guard.c: for sn_sockets_set_check(), with the backend. */
+bool sn_iscsi_guard(void *opaque, const uint8_t *bytes, size_t len);
+/* All that libiscsi can send now has left. */
+void sn_iscsi_guard_sent(SnBackend *be);
+void sn_iscsi_guard_clear(SnIscsiGuard *guard);
 
 /* probe.c */
 void sn_iscsi_probe_start(SnBackend *be);

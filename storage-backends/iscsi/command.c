@@ -74,6 +74,12 @@ static void keep(SnBackend *be, int status, struct scsi_task *task)
     g_queue_push_tail_link(&be->late, &late->link);
 }
 
+static void take_task(SnIscsiOp *op)
+{
+    g_hash_table_remove(op->be->by_itt, GUINT_TO_POINTER(op->task->itt));
+    op->task = NULL;
+}
+
 static void answered(struct iscsi_context *ctx, int status, void *data,
                      void *opaque)
 {
@@ -82,7 +88,7 @@ static void answered(struct iscsi_context *ctx, int status, void *data,
     uint64_t number = op->number;
     struct scsi_task *task = op->task;
 
-    op->task = NULL;
+    take_task(op);
     if (is_write(task)) {
         keep(be, status, task);
     }
@@ -115,14 +121,18 @@ bool sn_iscsi_op_send(SnIscsiOp *op, const uint8_t *cdb, unsigned cdb_len,
     }
     op->task = task;
     op->number = ++be->commands;
+    op->received = op->asked = 0;
     before = sn_iscsi_enter(be);
     ret = iscsi_scsi_command_async(be->ctx, be->options.lun, task, answered,
                                    NULL, op);
     sn_iscsi_leave(be, before);
     if (ret) {
-        sn_iscsi_op_drop(op);
+        op->task = NULL;
+        scsi_free_scsi_task(task);
+        return false;
     }
-    return ret == 0;
+    g_hash_table_insert(be->by_itt, GUINT_TO_POINTER(task->itt), op);
+    return true;
 }
 
 void sn_iscsi_op_detach(SnIscsiOp *op)
@@ -132,8 +142,12 @@ void sn_iscsi_op_detach(SnIscsiOp *op)
 
 void sn_iscsi_op_drop(SnIscsiOp *op)
 {
-    scsi_free_scsi_task(op->task);
-    op->task = NULL;
+    struct scsi_task *task = op->task;
+
+    if (task) {
+        take_task(op);
+        scsi_free_scsi_task(task);
+    }
 }
 
 void sn_iscsi_late_free(SnBackend *be)

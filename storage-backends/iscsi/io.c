@@ -234,6 +234,9 @@ static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
         return;
     }
     if (!wants_retry(op, status, task, &err)) {
+        if (!err && io->op == SN_IO_READ && op->received != io->len) {
+            err = -EIO;         /* the rest was not mentioned */
+        }
         if (io->op == SN_IO_COMPARE_AND_WRITE && err == -EOPNOTSUPP) {
             no_compare_and_write(be);
         }

@@ -35,6 +35,7 @@ static SnBackend *iscsi_create(const SnBackendConfig *config, GError **err)
     be->vol = config->vol;
     be->loop = config->loop;
     be->id = config->id;
+    be->by_itt = g_hash_table_new(NULL, NULL);
     choose_isid(be);
     sn_iscsi_session_init(be, config->net);
     be->probe_timer = be->loop->timer_new(be->loop, sn_iscsi_probe_again, be);
@@ -60,6 +61,7 @@ static void iscsi_be_destroy(SnBackend *be)
     be->loop->timer_free(be->retry_timer);
     sn_iscsi_io_free(be);
     sn_iscsi_options_clear(&be->options);
+    g_hash_table_unref(be->by_itt);
     g_free(be->not_found);
     g_free(be);
 }

@@ -104,6 +104,11 @@ static bool parse_chap(SnIscsiOptions *o, const SnUrl *url, GError **err)
                   "mutual-secret=");
         return false;
     }
+    if (o->mutual_user && !strcmp(o->password, o->mutual_password)) {
+        set_error(err, "secret= and mutual-secret= must differ, or who hears "
+                  "one can play the other");
+        return false;
+    }
     if ((o->user && strlen(o->user) > STRING_MAX) ||
         (o->mutual_user && strlen(o->mutual_user) > STRING_MAX)) {
         set_error(err, "a CHAP user has at most 255 bytes");

@@ -68,6 +68,9 @@ char *sn_iscsi_error_text(SnBackend *be)
     int err = sn_sockets_error(iscsi_get_fd(be->ctx));
     g_autofree char *text = NULL;
 
+    if (be->guard.wrong) {
+        return g_strdup(be->guard.wrong);
+    }
     if (err) {
         return g_strdup(g_strerror(-err));
     }
@@ -385,6 +388,13 @@ static bool turn(SnBackend *be)
     return true;
 }
 
+static void note_sent(SnBackend *be)
+{
+    if (working(be) && !(iscsi_which_events(be->ctx) & POLLOUT)) {
+        sn_iscsi_guard_sent(be);
+    }
+}
+
 void sn_iscsi_flush(SnBackend *be)
 {
     SnSockets *before = sn_iscsi_enter(be);
@@ -395,6 +405,7 @@ void sn_iscsi_flush(SnBackend *be)
         iscsi_service(be->ctx, POLLOUT) < 0) {
         sn_iscsi_over(be);
     }
+    note_sent(be);
     sn_iscsi_leave(be, before);
 }
 
@@ -409,6 +420,7 @@ static void service(SnBackend *be)
             break;
         }
     }
+    note_sent(be);
     sn_iscsi_leave(be, before);
 }
 
@@ -442,6 +454,7 @@ void sn_iscsi_session_init(SnBackend *be, SnNet *net)
     SnLoop *loop = be->loop;
 
     be->sockets = sn_sockets_new(net, loop, sockets_ready, be);
+    sn_sockets_set_check(be->sockets, sn_iscsi_guard, be);
     be->step_timer = loop->timer_new(loop, step_is_over, be);
     be->alive_timer = loop->timer_new(loop, keep_alive, be);
     be->service_bh = loop->bh_new(loop, go_on, be);
@@ -457,4 +470,5 @@ void sn_iscsi_session_free(SnBackend *be)
     loop->bh_free(be->service_bh);
     loop->bh_free(be->fail_bh);
     sn_sockets_free(be->sockets);
+    sn_iscsi_guard_clear(&be->guard);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "iscsi-double.h"
+#include "nvme-tcp/crc32c.h"
 #include "smartnic/be.h"
 
 extern const SnBackendOps sn_iscsi_backend;
@@ -30,6 +31,7 @@ typedef struct Conn {
     GList *commands;            /* those that are not answered */
     uint32_t stat_sn, cmd_sn;
     bool logging_in;
+    bool digest;                /* of headers, from here on */
 } Conn;
 
 typedef struct Command {
@@ -51,6 +53,11 @@ static void send_pdu(Conn *c, uint8_t *bhs, const void *data, uint32_t len)
     sn_put_be32(bhs + 28, c->cmd_sn);
     sn_put_be32(bhs + 32, c->cmd_sn + c->d->window - 1);
     g_byte_array_append(pdu, bhs, BHS);
+    if (c->digest) {
+        uint32_t crc = GUINT32_TO_LE(sn_crc32c(0, bhs, BHS));
+
+        g_byte_array_append(pdu, (const uint8_t *)&crc, 4);
+    }
     g_byte_array_append(pdu, data, len);
     g_byte_array_append(pdu, pad, -len & 3);
     memory_stream_answer(c->ms, pdu);
@@ -305,7 +312,9 @@ static void take_command(Conn *c, const uint8_t *bhs, const uint8_t *data,
     g_byte_array_append(cmd->data, data, len);
     c->commands = g_list_prepend(c->commands, cmd);
     c->cmd_sn = sn_get_be32(bhs + 24) + 1;
-    ask_data(cmd);
+    if (bhs[1] & 0x80) {
+        ask_data(cmd);          /* else data comes that nobody asked for */
+    }
 }
 
 static void take_data(Conn *c, const uint8_t *bhs, const uint8_t *data,
@@ -332,29 +341,113 @@ static void take_data(Conn *c, const uint8_t *bhs, const uint8_t *data,
 
 /* ------------------------------------------------------------- the session */
 
+/* Appends "A=b|C=d", each with its NUL. */
+static void add_keys(GByteArray *keys, const char *text)
+{
+    unsigned from = keys->len;
+
+    g_byte_array_append(keys, (const uint8_t *)text, strlen(text) + 1);
+    for (unsigned i = from; i < keys->len; i++) {
+        keys->data[i] = keys->data[i] == '|' ? 0 : keys->data[i];
+    }
+}
+
+/* What follows @key in a login's @text, up to the next space. */
+static char *value_of(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+
+    return at ? g_strndup(at + strlen(key), strcspn(at + strlen(key), " "))
+              : NULL;
+}
+
+/* RFC 1994: of the identifier, the secret and the challenge in hexadecimal. */
+static char *chap_proof(unsigned id, const char *secret, const char *challenge)
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_MD5);
+    uint8_t byte = id;
+
+    g_checksum_update(sum, &byte, 1);
+    g_checksum_update(sum, (const uint8_t *)secret, strlen(secret));
+    for (; *challenge; challenge += 2) {
+        byte = g_ascii_xdigit_value(challenge[0]) << 4 |
+               g_ascii_xdigit_value(challenge[1]);
+        g_checksum_update(sum, &byte, 1);
+    }
+    return g_ascii_strup(g_checksum_get_string(sum), -1);
+}
+
+#define CHALLENGE "00112233445566778899aabbccddeeff"
+#define NO_PROOF "CHAP_N=it|CHAP_R=0x00000000000000000000000000000000"
+
+/* The initiator's proof, and ours if it wants one. */
+static void answer_proof(IscsiDouble *d, const char *text, const char *proof,
+                         uint8_t *out, GByteArray *keys)
+{
+    g_autofree char *wanted = chap_proof(7, d->secret, CHALLENGE);
+    g_autofree char *id = value_of(text, "CHAP_I=");
+    g_autofree char *challenge = value_of(text, "CHAP_C=0x");
+    g_autofree char *own = NULL;
+    g_autofree char *answer = NULL;
+
+    if (strcmp(proof, wanted)) {
+        out[36] = 2;
+        out[37] = 1;
+        return;
+    }
+    out[1] = 0x81;
+    if (challenge && d->rogue != ROGUE_NO_PROOF) {
+        own = chap_proof(atoi(id), d->rogue == ROGUE_OTHER_SECRET
+                         ? "nobody knows" : d->mutual_secret, challenge);
+        answer = g_strdup_printf("CHAP_N=it|CHAP_R=0x%s", own);
+        add_keys(keys, answer);
+    }
+}
+
+static void negotiate_security(IscsiDouble *d, const char *text, uint8_t *out,
+                               GByteArray *keys)
+{
+    g_autofree char *proof = value_of(text, "CHAP_R=0x");
+
+    if (!d->secret) {
+        add_keys(keys, "AuthMethod=None");
+        return;
+    }
+    out[1] = 0;
+    if (proof) {
+        answer_proof(d, text, proof, out, keys);
+    } else if (strstr(text, "CHAP_A=")) {
+        add_keys(keys, "CHAP_A=5|CHAP_I=7|CHAP_C=0x" CHALLENGE);
+    } else if (d->rogue == ROGUE_NO_LOGIN) {
+        out[1] = 0x87;
+    } else if (d->rogue == ROGUE_EARLY_PROOF) {
+        out[1] = 0x81;
+        add_keys(keys, NO_PROOF);
+    } else {
+        add_keys(keys, "AuthMethod=CHAP");
+    }
+}
+
 static void take_login(Conn *c, const uint8_t *bhs, const uint8_t *data,
                        uint32_t len)
 {
-    static const char agreed[] = "HeaderDigest=None\0DataDigest=None\0"
-        "InitialR2T=Yes\0ImmediateData=Yes\0MaxBurstLength=262144\0"
-        "FirstBurstLength=8192\0MaxRecvDataSegmentLength=8192";
     IscsiDouble *d = c->d;
+    g_autoptr(GByteArray) keys = g_byte_array_new();
     g_autofree char *to = NULL;
     g_autofree char *all = NULL;
-    g_autofree char *text = g_memdup2(data, len);
+    g_autofree char *text = g_malloc0(len + 1);
     uint8_t out[BHS];
-    const char *keys = "";
-    uint32_t keys_len = 0;
+    bool digest = false;
 
     for (uint32_t i = 0; i < len; i++) {
-        text[i] = text[i] ? text[i] : ' ';
+        text[i] = data[i] ? data[i] : ' ';
     }
     if (!c->logging_in) {
         c->logging_in = true;
         g_clear_pointer(&d->keys, g_free);
         d->logins++;
     }
-    all = g_strdup_printf("%s%.*s", d->keys ? d->keys : "", (int)len, text);
+    all = g_strdup_printf("%s%s", d->keys ? d->keys : "", text);
     g_free(d->keys);
     d->keys = g_steal_pointer(&all);
     memcpy(d->isid, bhs + 8, 6);
@@ -369,18 +462,23 @@ static void take_login(Conn *c, const uint8_t *bhs, const uint8_t *data,
         out[37] = d->login_status;
         if (d->redirect) {
             to = g_strdup_printf("TargetAddress=%s", d->redirect);
-            keys = to;
-            keys_len = strlen(to) + 1;
+            add_keys(keys, to);
             d->login_status = 0;
         }
     } else if ((bhs[1] >> 2 & 3) == 1) {
-        keys = agreed;
-        keys_len = sizeof(agreed);
+        digest = d->digest;
+        add_keys(keys, "DataDigest=None|InitialR2T=Yes|ImmediateData=Yes|"
+                 "MaxBurstLength=262144|FirstBurstLength=8192|"
+                 "MaxRecvDataSegmentLength=8192");
+        add_keys(keys, digest ? "HeaderDigest=CRC32C" : "HeaderDigest=None");
+        if (d->more_keys) {
+            add_keys(keys, d->more_keys);
+        }
     } else {
-        keys = "AuthMethod=None";
-        keys_len = 16;
+        negotiate_security(d, text, out, keys);
     }
-    send_pdu(c, out, keys, keys_len);
+    send_pdu(c, out, keys->data, keys->len);
+    c->digest = digest;
 }
 
 static void take_text(Conn *c, const uint8_t *bhs)
@@ -401,6 +499,7 @@ static void take_pdu(Conn *c, const uint8_t *bhs, const uint8_t *data,
 {
     uint8_t out[BHS];
 
+    memcpy(c->d->itt, bhs + 16, 4);
     if (c->d->silent) {
         return;
     }
@@ -440,12 +539,13 @@ static void input(void *opaque, const uint8_t *bytes, size_t len)
     g_byte_array_append(c->in, bytes, len);
     while (c->in->len >= BHS) {
         uint32_t data_len = sn_get_be32(c->in->data + 4) & 0xffffff;
-        uint32_t all = BHS + ((data_len + 3) & ~3u);
+        uint32_t head = BHS + (c->digest ? 4 : 0);
+        uint32_t all = head + ((data_len + 3) & ~3u);
 
         if (c->in->len < all) {
             break;
         }
-        take_pdu(c, c->in->data, c->in->data + BHS, data_len);
+        take_pdu(c, c->in->data, c->in->data + head, data_len);
         g_byte_array_remove_range(c->in, 0, all);
     }
 }

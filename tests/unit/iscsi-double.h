@@ -13,6 +13,15 @@
 #define ISCSI_DOUBLE_SIZE (4u << 20)
 #define ISCSI_DOUBLE_TARGET "iqn.2026-11.test:disk"
 
+/* How it tries to pass for the target that knows @mutual_secret. */
+typedef enum IscsiRogue {
+    ROGUE_NONE,
+    ROGUE_NO_LOGIN,             /* the login is over at once */
+    ROGUE_EARLY_PROOF,          /* zeroes, before there was a challenge */
+    ROGUE_NO_PROOF,
+    ROGUE_OTHER_SECRET,
+} IscsiRogue;
+
 typedef struct IscsiDouble {
     MemoryNet *net;
     uint8_t *disk;
@@ -24,6 +33,11 @@ typedef struct IscsiDouble {
     unsigned window;            /* commands that it takes at once */
     unsigned login_status;      /* class and detail; 0: fine */
     const char *redirect;       /* with status 0x0101: to there, once */
+    const char *more_keys;      /* of its last Login Response: "A=b|C=d" */
+    bool digest;                /* wants header digests */
+    const char *secret;         /* CHAP, of ours and of its own; or NULL */
+    const char *mutual_secret;
+    IscsiRogue rogue;
     bool hold;                  /* commands wait for release */
     bool silent;                /* no answer at all */
     uint32_t r2t_max;           /* bytes that one R2T asks for */
@@ -43,6 +57,7 @@ typedef struct IscsiDouble {
     unsigned logins, connections, nops, data_outs;
     unsigned late_data_outs;    /* for commands that were answered */
     uint8_t late_byte;          /* which all of that data must be */
+    uint8_t itt[4];             /* of the last PDU */
     uint8_t isid[6];
     char *keys;                 /* of the last login: "A=b C=d " */
     uint8_t cdb[16];            /* the last one */

@@ -252,7 +252,8 @@ static void test_statuses(void)
         { 0x88, 0x02, 2, 0x3a00, SN_IO_READ, -EIO },    /* no medium */
         { 0x88, 0x02, 6, 0x2900, SN_IO_READ, 0 },       /* after a reset */
         { 0x88, 0x02, 0xb, 0x0000, SN_IO_READ, 0 },     /* aborted: again */
-        { 0x88, 0x02, 1, 0x1700, SN_IO_READ, 0 },       /* recovered */
+        { 0x8a, 0x02, 1, 0x0c00, SN_IO_WRITE, 0 },      /* recovered */
+        { 0x88, 0x02, 1, 0x1700, SN_IO_READ, -EIO },    /* but no data */
     };
     uint8_t buf[512] = { 0 };
 
@@ -564,7 +565,7 @@ static void test_other_events(void)
 /* An error that only a cancelled command hears of. */
 static void test_error_for_orphan(void)
 {
-    static const uint8_t ahs[48] = { 0x20, 0x80, [4] = 1 };
+    static const uint8_t reject[48] = { 0x3f, 0x80, 0x09 };
     World *w = iscsi_world_new(28);
     uint8_t b[512] = { 0xbb };
     Req r = { 0 };
@@ -575,9 +576,10 @@ static void test_error_for_orphan(void)
     sn_volume_kick(w->vol);
     world_settle(w);
     req_cancel(&r);
-    iscsi_double_send(w->iscsi, ahs, NULL, 0);
+    iscsi_double_send(w->iscsi, reject, (uint8_t[48]){ 0 }, 48);
     g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 1));
-    g_assert_nonnull(strstr(sn_volume_last_error(w->vol), "expanded header"));
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol),
+                            "Can not match REJECT"));
     iscsi_world_free(w);
 }
 
