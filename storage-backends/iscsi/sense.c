@@ -19,6 +19,9 @@ enum {
     ASC_LBA_OUT_OF_RANGE = 0x2100,
 };
 
+/* Response codes of sense data; those of deferred errors are one more. */
+enum { CURRENT_FIXED = 0x70, CURRENT_DESCRIPTOR = 0x72 };
+
 static int errno_of_illegal(unsigned ascq)
 {
     switch (ascq) {
@@ -31,15 +34,28 @@ static int errno_of_illegal(unsigned ascq)
     }
 }
 
-static SnIscsiVerdict judge_sense(const struct scsi_sense *sense, int *err)
+/* Not all the data, or not ours. */
+static int errno_of_residual(const struct scsi_task *task)
 {
+    return task->residual_status == SCSI_RESIDUAL_NO_RESIDUAL ? 0 : -EIO;
+}
+
+static SnIscsiVerdict judge_sense(const struct scsi_task *task, int *err)
+{
+    const struct scsi_sense *sense = &task->sense;
     unsigned ascq = sense->ascq;
 
     *err = -EIO;
+    if (sense->error_type != CURRENT_FIXED &&
+        sense->error_type != CURRENT_DESCRIPTOR) {
+        /* A deferred error is an older command's, and comes instead of this
+         * one; in other formats, nobody knows. */
+        return SN_ISCSI_AGAIN;
+    }
     switch ((int)sense->key) {
     case SCSI_SENSE_NO_SENSE:
     case SCSI_SENSE_RECOVERED_ERROR:
-        *err = 0;
+        *err = errno_of_residual(task);
         return SN_ISCSI_DONE;
     case SCSI_SENSE_UNIT_ATTENTION:
     case SCSI_SENSE_COMMAND_ABORTED:
@@ -70,12 +86,10 @@ SnIscsiVerdict sn_iscsi_judge(int status, const struct scsi_task *task,
     switch (status) {
     case SCSI_STATUS_GOOD:
     case SCSI_STATUS_CONDITION_MET:
-        if (task->residual_status != SCSI_RESIDUAL_NO_RESIDUAL) {
-            *err = -EIO;        /* not all the data, or not ours */
-        }
+        *err = errno_of_residual(task);
         return SN_ISCSI_DONE;
     case SCSI_STATUS_CHECK_CONDITION:
-        return judge_sense(&task->sense, err);
+        return judge_sense(task, err);
     case SCSI_STATUS_BUSY:
     case SCSI_STATUS_TASK_SET_FULL:
     case SCSI_STATUS_ACA_ACTIVE:

@@ -84,7 +84,7 @@ static void command_free(Command *cmd)
 static void respond(Command *cmd, uint8_t status, uint32_t sent)
 {
     IscsiDouble *d = cmd->conn->d;
-    uint8_t bhs[BHS], sense[20] = { 0, 18, 0x70 };
+    uint8_t bhs[BHS], sense[20] = { 0, 18, d->sense_type ?: 0x70 };
     bool reads = cmd->bhs[1] & 0x40;
 
     answer_to(cmd->bhs, bhs, RESPONSE);
@@ -94,10 +94,18 @@ static void respond(Command *cmd, uint8_t status, uint32_t sent)
         bhs[1] |= 0x02;         /* underflow */
         sn_put_be32(bhs + 44, cmd->len - sent);
     }
-    sense[4] = d->key;
-    sense[9] = 10;
-    sense[14] = d->ascq >> 8;
-    sense[15] = d->ascq;
+    if (d->overflow) {
+        bhs[1] |= 0x04;
+        sn_put_be32(bhs + 44, 512);
+    }
+    if (sense[2] >> 1 == 0x72 >> 1) {
+        sense[3] = d->key;
+        sn_put_be16(sense + 4, d->ascq);
+    } else {
+        sense[4] = d->key;
+        sense[9] = 10;
+        sn_put_be16(sense + 14, d->ascq);
+    }
     send_pdu(cmd->conn, bhs, sense, status == CHECK_CONDITION ? 20 : 0);
     command_free(cmd);
 }

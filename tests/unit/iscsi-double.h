@@ -49,6 +49,8 @@ typedef struct IscsiDouble {
     unsigned fail_op, fail_count, fail_status;
     uint8_t key;
     uint16_t ascq;
+    uint8_t sense_type;         /* response code: 70h, if it is 0 */
+    bool overflow;              /* residual of all answers */
     /* A unit attention that the next command but INQUIRY is told; 0: none. */
     uint16_t attention;
 

@@ -239,6 +239,8 @@ static void test_statuses(void)
         uint16_t ascq;
         SnIoOp io;
         int ret;
+        uint8_t sense_type;
+        unsigned sent;          /* so often; 0: does not matter */
     } cases[] = {
         { 0x88, 0x08, 0, 0, SN_IO_READ, 0 },            /* BUSY: again */
         { 0x8a, 0x28, 0, 0, SN_IO_WRITE, 0 },           /* TASK SET FULL */
@@ -254,6 +256,13 @@ static void test_statuses(void)
         { 0x88, 0x02, 0xb, 0x0000, SN_IO_READ, 0 },     /* aborted: again */
         { 0x8a, 0x02, 1, 0x0c00, SN_IO_WRITE, 0 },      /* recovered */
         { 0x88, 0x02, 1, 0x1700, SN_IO_READ, -EIO },    /* but no data */
+        { 0x88, 0x00, 0, 0, SN_IO_READ, -EIO },
+        /* Sense data with descriptors, deferred, and of no known format. */
+        { 0x8a, 0x02, 7, 0x2707, SN_IO_WRITE, -ENOSPC, 0x72 },
+        { 0x8a, 0x02, 0, 0, SN_IO_WRITE, 0, 0x72, 1 },
+        { 0x8a, 0x02, 1, 0x0c00, SN_IO_WRITE, 0, 0x71, 2 },
+        { 0x8a, 0x02, 3, 0x0c00, SN_IO_WRITE, 0, 0x73, 2 },
+        { 0x8a, 0x02, 0, 0, SN_IO_WRITE, 0, 0x7f, 2 },
     };
     uint8_t buf[512] = { 0 };
 
@@ -266,13 +275,33 @@ static void test_statuses(void)
         w->iscsi->fail_status = cases[i].status;
         w->iscsi->key = cases[i].key;
         w->iscsi->ascq = cases[i].ascq;
+        w->iscsi->sense_type = cases[i].sense_type;
         w->iscsi->fail_count = 1;
         g_assert_cmpint(req_run(w, cases[i].io, 0, 0, flush ? 0 : 512,
                                 flush ? NULL : buf), ==, cases[i].ret);
         g_assert_cmpuint(w->iscsi->fail_count, ==, 0);
+        if (cases[i].sent) {
+            g_assert_cmpuint(w->iscsi->calls[cases[i].op], ==, cases[i].sent);
+        }
         g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
         iscsi_world_free(w);
     }
+}
+
+static void test_overflow(void)
+{
+    World *w = iscsi_world_new(30);
+    uint8_t buf[512] = { 0 };
+
+    iscsi_world_open_ready(w, "");
+    w->iscsi->overflow = true;
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, -EIO);
+    w->iscsi->key = 1;
+    w->iscsi->fail_op = 0x8a;
+    w->iscsi->fail_status = 2;
+    w->iscsi->fail_count = 1;
+    g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 0, 512, buf), ==, -EIO);
+    iscsi_world_free(w);
 }
 
 static void test_resize(void)
@@ -678,6 +707,7 @@ int main(int argc, char **argv)
     g_test_add_func("/iscsi/no-compare-and-write", test_no_compare_and_write);
     g_test_add_func("/iscsi/large", test_large);
     g_test_add_func("/iscsi/statuses", test_statuses);
+    g_test_add_func("/iscsi/overflow", test_overflow);
     g_test_add_func("/iscsi/resize", test_resize);
     g_test_add_func("/iscsi/set-up-errors", test_set_up_errors);
     g_test_add_func("/iscsi/redirect", test_redirect);
