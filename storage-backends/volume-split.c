@@ -133,8 +133,11 @@ static uint64_t max_part(const SnVolumeInfo *info, const SnIo *io)
 
 static bool flush_must_follow(const SnVolumeInfo *info, const SnIo *io)
 {
+    bool native = info->fua && !(io->op == SN_IO_WRITE_ZEROES &&
+                                 info->no_fua_zeroes);
+
     return (io->flags & SN_IO_FUA) && io->op != SN_IO_FLUSH &&
-           io->op != SN_IO_NVME && info->write_cache && !info->fua;
+           io->op != SN_IO_NVME && info->write_cache && !native;
 }
 
 bool sn_split_needed(const SnVolume *vol, const SnIo *io)

@@ -197,6 +197,7 @@ typedef struct SnVolumeInfo {
     uint64_t max_write_zeroes;  /* one command; 0: not offered */
     bool write_cache;           /* flush is needed for durability */
     bool fua;                   /* SN_IO_FUA is native (else write + flush) */
+    bool no_fua_zeroes;         /* but not for write zeroes */
     bool read_only;
     bool compare;
     /* One command; 0: not offered. Only with fua, or without write_cache. */

@@ -315,6 +315,7 @@ static void finish(SnBackend *be)
     SnVolumeInfo *info = &u->info;
     uint32_t block = info->block_size;
 
+    info->no_fua_zeroes = true;         /* WRITE SAME has no such bit */
     info->max_transfer = SN_ISCSI_MAX_TRANSFER;
     if (u->max_transfer) {
         info->max_transfer = MIN((uint64_t)u->max_transfer * block,

@@ -71,6 +71,11 @@ static void test_operations(void)
                             NULL), ==, 0);
     g_assert_cmpmem(d->disk + 8192, 4096, zero, 4096);
     g_assert_cmphex(d->cdb[1], ==, 1 << 3);
+    /* WRITE SAME has no FUA: a flush follows. */
+    g_assert_cmpint(req_run(w, SN_IO_WRITE_ZEROES, SN_IO_FUA, 8192, 4096,
+                            NULL), ==, 0);
+    g_assert_cmpuint(d->calls[0x93], ==, 2);
+    g_assert_cmpuint(d->calls[0x91], ==, 2);
     iscsi_world_free(w);
 }
 

@@ -479,6 +479,18 @@ static void test_fua_native(void)
     sb_done_all(v, 0);
     tio_expect(t, 0);
 
+    /* For all but one operation. */
+    v->info.no_fua_zeroes = true;
+    sb_flap(v);
+    t = submit_fua(v, 'a', SN_IO_WRITE_ZEROES, 0, 8);
+    sb_expect_in_flight(v, " 0+8");
+    g_assert_cmpuint(v->be->ios[0]->flags, ==, 0);
+    sb_done(v, 0, 0);
+    sb_run(v);
+    sb_expect_in_flight(v, " -");
+    sb_done_all(v, 0);
+    tio_expect(t, 0);
+
     /* Without a write cache everything is stable at once. */
     v->info.fua = v->info.write_cache = false;
     sb_flap(v);
