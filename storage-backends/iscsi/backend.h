@@ -129,6 +129,7 @@ struct SnBackend {
     SnTimer *step_timer;        /* connecting, login and probing */
     SnTimer *alive_timer;
     bool alive_pending;         /* a NOP-Out is not answered */
+    unsigned silent;            /* ticks without a sign of the target */
     SnBh *service_bh;           /* to go on, or to begin: */
     void (*connect_next)(SnBackend *be);    /* with this context off the
                                              * stack; or NULL */

@@ -26,6 +26,9 @@ enum {
     LOGIN_UNAVAILABLE = 0x0301,         /* what LIO says of one it has not */
 };
 enum { MAX_REDIRECTS = 4 };
+/* A target that has all it takes at once may be busy for so many times
+ * keep-alive-tmo. That is beyond io-timeout, which acts before, if it is on. */
+enum { MAX_BUSY = 12 };
 /* Turns of the library before others have theirs. */
 enum { MAX_TURNS = 64 };
 /* Bytes of the library's words, which may quote the target's. */
@@ -143,6 +146,7 @@ void sn_iscsi_session_stop(SnBackend *be)
     g_clear_pointer(&be->fail_message, g_free);
     be->connect_next = NULL;
     be->alive_pending = false;
+    be->silent = 0;
 }
 
 static void tell_failure(void *opaque)
@@ -180,6 +184,27 @@ static void nop_answered(struct iscsi_context *ctx, int status, void *data,
 }
 
 /*
+ * Whether a NOP-Out waits here, behind commands that the target does not take
+ * yet (its command window, RFC 7143 section 4.2.2.1). After a Logout Request
+ * nothing is sent, which looks the same.
+ */
+static bool window_is_closed(const SnBackend *be)
+{
+    return !be->guard.logout && iscsi_out_queue_length(be->ctx) &&
+           !(iscsi_which_events(be->ctx) & POLLOUT);
+}
+
+/* Nothing comes of the target, and nothing explains that. */
+static bool is_dead(SnBackend *be)
+{
+    if (!be->alive_pending || sn_sockets_heard(iscsi_get_fd(be->ctx))) {
+        be->silent = 0;
+        return false;
+    }
+    return ++be->silent >= (window_is_closed(be) ? MAX_BUSY : 1);
+}
+
+/*
  * A NOP-Out finds a dead connection. READ CAPACITY finds another size, which
  * not every target tells of by itself, and fetches a UNIT ATTENTION.
  */
@@ -188,16 +213,19 @@ static void keep_alive(void *opaque)
     SnBackend *be = opaque;
     SnSockets *before;
 
-    if (be->alive_pending) {
+    if (is_dead(be)) {
         sn_iscsi_fail(be, false, "%s has not answered for %u s", be->portal,
-                      be->options.keep_alive);
+                      be->silent * be->options.keep_alive);
         return;
     }
-    sn_trace(iscsi_nop, "id=%s", be->id);
-    before = sn_iscsi_enter(be);
-    be->alive_pending = !iscsi_nop_out_async(be->ctx, nop_answered, NULL, 0,
-                                             be);
-    sn_iscsi_leave(be, before);
+    if (!be->alive_pending) {
+        sn_trace(iscsi_nop, "id=%s", be->id);
+        before = sn_iscsi_enter(be);
+        be->alive_pending = !iscsi_nop_out_async(be->ctx, nop_answered, NULL,
+                                                 0, be);
+        sn_iscsi_leave(be, before);
+        sn_sockets_heard(iscsi_get_fd(be->ctx));
+    }
     sn_iscsi_probe_poll(be);
     sn_iscsi_flush(be);
     sn_timer_arm_in(be->loop, be->alive_timer,

@@ -397,6 +397,61 @@ static void test_silence(void)
     iscsi_world_free(w);
 }
 
+/* It has all the commands that it takes, and is busy with them. */
+static void test_busy(void)
+{
+    World *w = iscsi_world_new(31);
+    IscsiDouble *d = w->iscsi;
+    uint8_t b[512] = { 0xbb };
+    Req reqs[8] = { 0 };
+
+    d->window = 4;
+    iscsi_world_open_ready(w, "keep-alive-tmo=3&io-timeout=0");
+    d->hold = true;
+    for (unsigned i = 0; i < 8; i++) {
+        req_submit(w, &reqs[i], SN_IO_WRITE, 0, i * 512, 512, b, w->rand);
+    }
+    sn_volume_kick(w->vol);
+    test_loop_advance(w->loop, 20 * SN_NS_PER_S);
+    g_assert_cmpuint(d->held.length, ==, 4);
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    iscsi_double_release(d);
+    test_loop_advance(w->loop, 10 * SN_NS_PER_S);
+    for (unsigned i = 0; i < 8; i++) {
+        g_assert_false(reqs[i].busy);
+        req_clear(&reqs[i]);
+    }
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    /* But not for ever. */
+    d->hold = true;
+    for (unsigned i = 0; i < 8; i++) {
+        req_submit(w, &reqs[i], SN_IO_WRITE, 0, i * 512, 512, b, w->rand);
+    }
+    sn_volume_kick(w->vol);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 45));
+    for (unsigned i = 0; i < 8; i++) {
+        req_cancel(&reqs[i]);
+    }
+    iscsi_world_free(w);
+}
+
+/* It does not come to answer the NOP-Out, but it sends. */
+static void test_slow(void)
+{
+    World *w = iscsi_world_new(32);
+
+    iscsi_world_open_ready(w, "keep-alive-tmo=3");
+    w->iscsi->silent = true;
+    for (unsigned i = 0; i < 10; i++) {
+        test_loop_advance(w->loop, 2 * SN_NS_PER_S);
+        iscsi_double_tell_event(w->iscsi, 0);
+        world_settle(w);
+    }
+    g_assert_cmpint(sn_volume_state(w->vol), ==, SN_VOLUME_READY);
+    g_assert_true(world_wait_state(w, SN_VOLUME_LOST, 7));
+    iscsi_world_free(w);
+}
+
 /* Memory of cancelled requests is freed at once, also that of half a write. */
 static void test_cancel(void)
 {
@@ -718,6 +773,8 @@ int main(int argc, char **argv)
     g_test_add_func("/iscsi/redirect", test_redirect);
     g_test_add_func("/iscsi/urls", test_urls);
     g_test_add_func("/iscsi/silence", test_silence);
+    g_test_add_func("/iscsi/busy", test_busy);
+    g_test_add_func("/iscsi/slow", test_slow);
     g_test_add_func("/iscsi/cancel", test_cancel);
     g_test_add_func("/iscsi/many", test_many);
     g_test_add_func("/iscsi/early-error", test_early_error);

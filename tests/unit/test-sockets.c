@@ -24,6 +24,8 @@ typedef struct Peer {
     MemoryStream *ms;
     GByteArray *in;
     bool gone;
+    MemoryNet *net;             /* has no_acks set when this much has come: */
+    size_t last_ack;
 } Peer;
 
 typedef struct Bed {
@@ -46,6 +48,7 @@ static void *accept_peer(void *opaque, MemoryStream *ms)
     }
     p = g_new0(Peer, 1);
     p->ms = ms;
+    p->net = b->net;
     p->in = g_byte_array_new();
     g_ptr_array_add(b->peers, p);
     return p;
@@ -53,7 +56,12 @@ static void *accept_peer(void *opaque, MemoryStream *ms)
 
 static void peer_input(void *conn, const uint8_t *bytes, size_t len)
 {
-    g_byte_array_append(((Peer *)conn)->in, bytes, len);
+    Peer *p = conn;
+
+    g_byte_array_append(p->in, bytes, len);
+    if (p->in->len == p->last_ack) {
+        p->net->no_acks = true;
+    }
 }
 
 static void peer_gone(void *conn)
@@ -534,6 +542,58 @@ static void test_others_are_the_kernels(void)
     bed_free(b);
 }
 
+/* What is full in the middle of a call tells of room, too. */
+static void test_partly_full(void)
+{
+    Bed *b = bed_new();
+    g_autofree uint8_t *data = g_malloc0(3 << 20);
+    unsigned ready;
+    Peer *p;
+    int fd = connected(b, &p);
+
+    b->net->no_acks = true;
+    g_assert_cmpint(send(fd, data, 3 << 20, 0), ==, 1 << 20);
+    settle(b);
+    ready = b->ready;
+    b->net->no_acks = false;
+    memory_net_wake(b->net);
+    settle(b);
+    g_assert_cmpuint(b->ready, >, ready);
+    bed_free(b);
+}
+
+static void test_heard(void)
+{
+    Bed *b = bed_new();
+    g_autofree uint8_t *data = g_malloc0(1 << 20);
+    Peer *p;
+    int fd = connected(b, &p);
+
+    sn_sockets_heard(fd);
+    g_assert_false(sn_sockets_heard(fd));
+    memory_stream_send(p->ms, "x", 1);
+    settle(b);
+    g_assert_true(sn_sockets_heard(fd));
+    g_assert_false(sn_sockets_heard(fd));
+    /* All of it is acknowledged: that is no sign of more than a kernel. */
+    g_assert_cmpint(send(fd, "y", 1, 0), ==, 1);
+    settle(b);
+    g_assert_false(sn_sockets_heard(fd));
+    /* Some of it: as much as its own speed allows. */
+    b->net->no_acks = true;
+    g_assert_cmpint(send(fd, "y", 1, 0), ==, 1);
+    settle(b);
+    g_assert_false(sn_sockets_heard(fd));
+    b->net->no_acks = false;
+    b->net->grain = 1;
+    memory_net_wake(b->net);
+    g_assert_cmpint(send(fd, data, 1000, 0), ==, 1000);
+    p->last_ack = p->in->len + 5;
+    settle(b);
+    g_assert_true(sn_sockets_heard(fd));
+    bed_free(b);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -550,6 +610,8 @@ int main(int argc, char **argv)
     g_test_add_func("/sockets/reserved-port", test_reserved_port);
     g_test_add_func("/sockets/from-port", test_from_port);
     g_test_add_func("/sockets/check", test_check);
+    g_test_add_func("/sockets/partly-full", test_partly_full);
+    g_test_add_func("/sockets/heard", test_heard);
     g_test_add_func("/sockets/others-are-the-kernels",
                     test_others_are_the_kernels);
     return g_test_run();

@@ -61,6 +61,7 @@ struct SnSocket {
     SnStream *stream;
     int error;                  /* why it is over: 0 or a negative errno */
     bool error_told;            /* SO_ERROR, or a call, told it */
+    bool received, acknowledged;    /* since sn_socket_heard() */
     SnSocketsCheck *check;      /* of what is received; or NULL */
     void *check_opaque;
     struct sockaddr_storage peer;
@@ -97,7 +98,10 @@ static void on_connected(void *opaque)
 
 static void on_readable(void *opaque)
 {
-    ready(opaque);
+    SnSocket *k = opaque;
+
+    k->received = true;
+    ready(k);
 }
 
 static void on_closed(void *opaque, int err)
@@ -216,6 +220,7 @@ static void write_done(SnTx *tx)
     r->acked += tx->iov[0].iov_len + (tx->iovcnt > 1 ? tx->iov[1].iov_len : 0);
     r->first = (r->first + 1) % SEND_WRITES;
     r->count--;
+    k->acknowledged = true;
     sn_socket_flush(k);
     if (r->full) {
         r->full = false;
@@ -292,10 +297,12 @@ ssize_t sn_socket_send(SnSocket *k, const struct iovec *iov, size_t iovcnt)
     while (i < iovcnt && put(r, iov[i].iov_base, iov[i].iov_len, &sent)) {
         i++;
     }
-    if (i < iovcnt && !sent) {
+    if (i < iovcnt) {
         sn_trace(socket_full, "socket=%p", (void *)k);
-        r->full = true;
-        return -EAGAIN;
+        r->full = true;         /* not all callers ask a second time */
+        if (!sent) {
+            return -EAGAIN;
+        }
     }
     if (sn_sockets_current() != k->set) {
         sn_socket_flush(k);     /* no end of a turn will come */
@@ -464,6 +471,15 @@ int sn_socket_take_error(SnSocket *k)
 int sn_socket_error(const SnSocket *k)
 {
     return k->error;
+}
+
+bool sn_socket_heard(SnSocket *k)
+{
+    bool waits = k->send.acked < k->send.taken;
+    bool heard = k->received || (k->acknowledged && waits);
+
+    k->received = k->acknowledged = false;
+    return heard;
 }
 
 bool sn_socket_ended(const SnSocket *k)

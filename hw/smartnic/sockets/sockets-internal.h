@@ -58,6 +58,8 @@ size_t sn_socket_readable(SnSocket *k);
 /* Why the connection is over, as long as it has not been told: SO_ERROR. */
 int sn_socket_take_error(SnSocket *k);
 int sn_socket_error(const SnSocket *k);
+/* See sn_sockets_heard(). */
+bool sn_socket_heard(SnSocket *k);
 /* The peer closed it in order, and there is nothing more to receive. */
 bool sn_socket_ended(const SnSocket *k);
 /* The port that it is connected from; 0: it is not connected. */

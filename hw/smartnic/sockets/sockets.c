@@ -145,6 +145,13 @@ int sn_sockets_error(int fd)
     return k ? sn_socket_error(k) : -EBADF;
 }
 
+bool sn_sockets_heard(int fd)
+{
+    SnSocket *k = sn_sockets_find(fd);
+
+    return k && sn_socket_heard(k);
+}
+
 bool sn_sockets_ended(int fd)
 {
     SnSocket *k = sn_sockets_find(fd);

@@ -93,6 +93,12 @@ short sn_sockets_poll(int fd, short events);
  */
 int sn_sockets_error(int fd);
 
+/*
+ * Whether the peer of @fd lives, as far as was seen since the last call: it
+ * sent something, or acknowledged some of what still waits to be.
+ */
+bool sn_sockets_heard(int fd);
+
 /* Whether the peer closed @fd's connection in order, and all is read. */
 bool sn_sockets_ended(int fd);
 
