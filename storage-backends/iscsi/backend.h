@@ -246,6 +246,8 @@ char *sn_iscsi_status_text(int status, const struct scsi_task *task);
 
 /* discovery.c: asks the portal, then fails with @message and the list. */
 void sn_iscsi_discovery_start(SnBackend *be, char *message);
+/* Fails with @message only. */
+void sn_iscsi_discovery_end(SnBackend *be);
 
 extern const SnBackendOps sn_iscsi_backend;
 

@@ -14,7 +14,7 @@ enum { MAX_LIST = 800 };
 /* A volume that tries again and again asks this often. */
 #define INTERVAL (60 * SN_NS_PER_S)
 
-static void give_up(SnBackend *be)
+void sn_iscsi_discovery_end(SnBackend *be)
 {
     g_autofree char *message = g_steal_pointer(&be->not_found);
 
@@ -32,7 +32,7 @@ static void listed(struct iscsi_context *ctx, int status, void *data,
         return;
     }
     if (status != SCSI_STATUS_GOOD) {
-        give_up(be);
+        sn_iscsi_discovery_end(be);
         return;
     }
     for (; a; a = a->next) {
@@ -56,7 +56,7 @@ static void logged_in(struct iscsi_context *ctx, int status, void *data,
     if (be->state == SN_ISCSI_DISCOVERING &&
         (status != SCSI_STATUS_GOOD ||
          iscsi_discovery_async(ctx, listed, be))) {
-        give_up(be);
+        sn_iscsi_discovery_end(be);
     }
 }
 
@@ -68,7 +68,7 @@ static void connected(struct iscsi_context *ctx, int status, void *data,
     if (be->state == SN_ISCSI_DISCOVERING &&
         (status != SCSI_STATUS_GOOD ||
          iscsi_login_async(ctx, logged_in, be))) {
-        give_up(be);
+        sn_iscsi_discovery_end(be);
     }
 }
 
@@ -85,7 +85,7 @@ void sn_iscsi_discovery_start(SnBackend *be, char *message)
     g_free(be->not_found);
     be->not_found = message;
     if (be->discovered && now - be->discovered < INTERVAL) {
-        give_up(be);
+        sn_iscsi_discovery_end(be);
         return;
     }
     be->discovered = now;

@@ -99,10 +99,11 @@ void sn_iscsi_fail(SnBackend *be, bool permanent, const char *fmt, ...)
     be->loop->bh_schedule(be->fail_bh);
 }
 
+/* Whether be->ctx is what happens: another may be about to take its place. */
 static bool working(const SnBackend *be)
 {
     return be->state != SN_ISCSI_IDLE && be->state != SN_ISCSI_FAILED &&
-           be->ctx;
+           be->ctx && !be->connect_next;
 }
 
 void sn_iscsi_over(SnBackend *be)
@@ -167,6 +168,10 @@ static void step_is_over(void *opaque)
 {
     SnBackend *be = opaque;
 
+    if (be->state == SN_ISCSI_DISCOVERING) {
+        sn_iscsi_discovery_end(be);
+        return;
+    }
     sn_iscsi_fail(be, false, "no answer from %s within %d s (%s)",
                   be->portal ? be->portal : be->options.portal,
                   (int)(STEP_TIME / SN_NS_PER_S), state_names[be->state]);
@@ -267,6 +272,19 @@ static void login_refused(SnBackend *be)
     sn_iscsi_fail(be, false, "%s", message);
 }
 
+/* It will be in messages. */
+static bool is_address(const char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t i = 0; i < len; i++) {
+        if (!g_ascii_isgraph(text[i])) {
+            return false;
+        }
+    }
+    return len && len <= MAX_ERROR;
+}
+
 static void connect_to_portal(SnBackend *be);
 
 static void logged_in(struct iscsi_context *ctx, int status, void *data,
@@ -283,8 +301,12 @@ static void logged_in(struct iscsi_context *ctx, int status, void *data,
                           be->portal);
             return;
         }
+        if (!is_address(iscsi_get_target_address(ctx))) {
+            sn_iscsi_fail(be, false, "%s redirects to nowhere", be->portal);
+            return;
+        }
         g_free(be->portal);
-        be->portal = g_strndup(iscsi_get_target_address(ctx), MAX_ERROR);
+        be->portal = g_strdup(iscsi_get_target_address(ctx));
         sn_trace(iscsi_redirected, "id=%s", be->id);
         set_state(be, SN_ISCSI_CONNECTING);
         be->connect_next = connect_to_portal;

@@ -485,8 +485,14 @@ static void take_login(Conn *c, const uint8_t *bhs, const uint8_t *data,
     } else {
         negotiate_security(d, text, out, keys);
     }
+    if (d->mute_discovery && strstr(d->keys, "Discovery")) {
+        return;
+    }
     send_pdu(c, out, keys->data, keys->len);
     c->digest = digest;
+    if (d->close_refused && out[36]) {
+        memory_stream_end(c->ms, 0);
+    }
 }
 
 static void take_text(Conn *c, const uint8_t *bhs)

@@ -33,6 +33,8 @@ typedef struct IscsiDouble {
     unsigned window;            /* commands that it takes at once */
     unsigned login_status;      /* class and detail; 0: fine */
     const char *redirect;       /* with status 0x0101: to there, once */
+    bool close_refused;         /* ends a connection that it refused */
+    bool mute_discovery;
     const char *more_keys;      /* of its last Login Response: "A=b|C=d" */
     bool digest;                /* wants header digests */
     const char *secret;         /* CHAP, of ours and of its own; or NULL */

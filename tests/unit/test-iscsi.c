@@ -351,14 +351,49 @@ static void test_set_up_errors(void)
     iscsi_world_free(w);
 }
 
+/* The portal does not answer what else it has, or hangs up after its no. */
+static void test_refused(void)
+{
+    World *w = iscsi_world_new(33);
+    const char *url = "iscsi://portal/" ISCSI_DOUBLE_TARGET "/1";
+
+    w->iscsi->login_status = 0x0203;
+    w->iscsi->close_refused = true;
+    check_error(w, url, SN_VOLUME_CONNECTING,
+                "Target not found(515); the portal offers "
+                "iqn.2026-11.test:other, " ISCSI_DOUBLE_TARGET);
+    w->iscsi->mute_discovery = true;
+    iscsi_world_open(w, "");
+    test_loop_advance(w->loop, 16 * SN_NS_PER_S);
+    g_assert_nonnull(strstr(sn_volume_last_error(w->vol),
+                            "Target not found"));
+    iscsi_world_free(w);
+}
+
 static void test_redirect(void)
 {
-    World *w = iscsi_world_new(7);
+    for (unsigned closes = 0; closes < 2; closes++) {
+        World *w = iscsi_world_new(7);
+
+        w->iscsi->login_status = 0x0101;
+        w->iscsi->close_refused = closes;
+        w->iscsi->redirect = "10.0.0.9:3261,1";
+        iscsi_world_open_ready(w, "");
+        g_assert_cmpuint(w->iscsi->logins, ==, 2);
+        g_assert_cmpstr(memory_stream_host(w->net->streams->data), ==,
+                        "10.0.0.9");
+        iscsi_world_free(w);
+    }
+}
+
+static void test_bad_redirect(void)
+{
+    World *w = iscsi_world_new(34);
 
     w->iscsi->login_status = 0x0101;
-    w->iscsi->redirect = "10.0.0.9:3261,1";
-    iscsi_world_open_ready(w, "");
-    g_assert_cmpuint(w->iscsi->logins, ==, 2);
+    w->iscsi->redirect = "10.0.0.9\n\x1b[1m:3261,1";
+    check_error(w, "iscsi://portal/" ISCSI_DOUBLE_TARGET "/1",
+                SN_VOLUME_CONNECTING, "portal:3260 redirects to nowhere");
     iscsi_world_free(w);
 }
 
@@ -770,7 +805,9 @@ int main(int argc, char **argv)
     g_test_add_func("/iscsi/overflow", test_overflow);
     g_test_add_func("/iscsi/resize", test_resize);
     g_test_add_func("/iscsi/set-up-errors", test_set_up_errors);
+    g_test_add_func("/iscsi/refused", test_refused);
     g_test_add_func("/iscsi/redirect", test_redirect);
+    g_test_add_func("/iscsi/bad-redirect", test_bad_redirect);
     g_test_add_func("/iscsi/urls", test_urls);
     g_test_add_func("/iscsi/silence", test_silence);
     g_test_add_func("/iscsi/busy", test_busy);
