@@ -160,6 +160,8 @@ struct SnBackend {
     GQueue retries;             /* to be sent again */
     GQueue spare;
     SnTimer *retry_timer;
+    SnTimer *cleared_timer;
+    uint64_t cleared;           /* the newest that may be dropped; or 0 */
 };
 
 /* session.c */
@@ -221,8 +223,8 @@ void sn_iscsi_probe_start(SnBackend *be);
 void sn_iscsi_probe_again(void *opaque);
 /* While ready: has the unit something to tell? */
 void sn_iscsi_probe_poll(SnBackend *be);
-/* The unit told of a change (ASC and ASCQ of a UNIT ATTENTION). */
-void sn_iscsi_unit_attention(SnBackend *be, unsigned ascq);
+/* While ready: what an answer tells of the unit, which may end the session. */
+void sn_iscsi_heed(SnBackend *be, int status, const struct scsi_task *task);
 
 /* io.c: see SnBackendOps. */
 bool sn_iscsi_io_submit(SnBackend *be, SnIo *io);
@@ -230,6 +232,10 @@ void sn_iscsi_io_cancel(SnBackend *be, SnIo *io);
 /* Every request is the volume's again; the session has ended. */
 void sn_iscsi_io_forget(SnBackend *be);
 void sn_iscsi_io_retry(void *opaque);
+/* What was sent so far may have been dropped without an answer. */
+void sn_iscsi_io_cleared(SnBackend *be);
+/* be->cleared_timer: has it? */
+void sn_iscsi_io_check_cleared(void *opaque);
 /* Frees what was kept for later. */
 void sn_iscsi_io_free(SnBackend *be);
 

@@ -30,6 +30,8 @@ enum { FUA = 1 << 3, WRITE_SAME_UNMAP = 1 << 3 };
 
 enum { MAX_RETRIES = 10 };
 #define RETRY_DELAY (100 * SN_NS_PER_MS)
+/* Commands that are still there after a reset are answered by then. */
+#define CLEARED_DELAY (5 * SN_NS_PER_S)
 
 /* Our part of a request. */
 typedef struct Scratch {
@@ -187,9 +189,6 @@ static bool wants_retry(SnIscsiOp *op, int status, struct scsi_task *task,
         sn_trace(iscsi_io_refused, "id=%s op=%d offset=%" G_GUINT64_FORMAT
                  " %s", op->be->id, op->io->op, op->offset, text);
     }
-    if (is_unit_attention(status, task)) {
-        sn_iscsi_unit_attention(op->be, task->sense.ascq);
-    }
     switch (verdict) {
     case SN_ISCSI_DONE:
         return false;
@@ -228,6 +227,8 @@ static void io_answered(SnIscsiOp *op, int status, struct scsi_task *task)
     g_queue_unlink(io ? &be->sent : &be->orphans, &op->link);
     if (status >= SCSI_STATUS_CANCELLED) {
         sn_iscsi_over(be);
+    } else if (be->state == SN_ISCSI_READY) {
+        sn_iscsi_heed(be, status, task);
     }
     if (!io || be->state != SN_ISCSI_READY) {
         op_free(op);            /* the volume sends the request again */
@@ -329,6 +330,43 @@ void sn_iscsi_io_forget(SnBackend *be)
     forget_all(&be->sent);
     forget_all(&be->orphans);
     sn_timer_disarm(be->loop, be->retry_timer);
+    sn_timer_disarm(be->loop, be->cleared_timer);
+    be->cleared = 0;
+}
+
+/*
+ * A reset by somebody else drops commands, and a target need not tell (TAS=0 in
+ * the control mode page, SPC-5 section 7.5.10). That a later one meets the unit
+ * attention says that there may be such commands.
+ */
+void sn_iscsi_io_cleared(SnBackend *be)
+{
+    if (!be->cleared) {
+        be->cleared = be->commands;
+        sn_timer_arm_in(be->loop, be->cleared_timer, CLEARED_DELAY);
+    }
+}
+
+static bool has_old(const GQueue *ops, uint64_t newest)
+{
+    for (GList *l = ops->head; l; l = l->next) {
+        if (((const SnIscsiOp *)l->data)->number <= newest) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sn_iscsi_io_check_cleared(void *opaque)
+{
+    SnBackend *be = opaque;
+
+    if (has_old(&be->sent, be->cleared) ||
+        has_old(&be->orphans, be->cleared)) {
+        sn_iscsi_fail(be, false, "LUN %u of %s: commands were dropped in a "
+                      "reset", be->options.lun, be->options.target);
+    }
+    be->cleared = 0;
 }
 
 void sn_iscsi_io_free(SnBackend *be)

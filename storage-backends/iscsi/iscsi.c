@@ -40,6 +40,8 @@ static SnBackend *iscsi_create(const SnBackendConfig *config, GError **err)
     sn_iscsi_session_init(be, config->net);
     be->probe_timer = be->loop->timer_new(be->loop, sn_iscsi_probe_again, be);
     be->retry_timer = be->loop->timer_new(be->loop, sn_iscsi_io_retry, be);
+    be->cleared_timer = be->loop->timer_new(be->loop,
+                                            sn_iscsi_io_check_cleared, be);
     return be;
 }
 
@@ -59,6 +61,7 @@ static void iscsi_be_destroy(SnBackend *be)
     sn_iscsi_session_free(be);
     be->loop->timer_free(be->probe_timer);
     be->loop->timer_free(be->retry_timer);
+    be->loop->timer_free(be->cleared_timer);
     sn_iscsi_io_free(be);
     sn_iscsi_options_clear(&be->options);
     g_hash_table_unref(be->by_itt);

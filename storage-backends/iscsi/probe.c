@@ -37,12 +37,20 @@ enum {
     VPD_PROVISIONING = 0xb2,
 };
 
-/* Additional sense codes of unit attentions. */
+/* Additional sense codes, all but the first of unit attentions. */
 enum {
+    ASC_LUN_NOT_SUPPORTED = 0x2500,
+    ASC_RESET = 0x2900,                 /* the qualifier says of what */
     ASC_MODE_PARAMETERS_CHANGED = 0x2a01,
     ASC_CAPACITY_CHANGED = 0x2a09,
+    ASC_COMMANDS_CLEARED = 0x2f00,      /* by another initiator */
     ASC_INQUIRY_DATA_CHANGED = 0x3f03,
+    ASC_LUNS_CHANGED = 0x3f0e,
 };
+
+/* Data of one WRITE SAME or UNMAP at most: others wait for it meanwhile. */
+#define MAX_WRITE_SAME (UINT64_C(64) << 20)
+#define MAX_UNMAP (UINT64_C(1) << 30)
 
 /* What an answer holds. */
 typedef struct Data {
@@ -280,7 +288,8 @@ static bool take_write_same(SnBackend *be, Data d)
     uint64_t blocks = u->max_write_same ? u->max_write_same : UINT32_MAX;
 
     if (supported) {
-        u->info.max_write_zeroes = MIN(blocks, UINT32_MAX) *
+        u->info.max_write_zeroes = MIN(blocks, MAX_WRITE_SAME /
+                                               u->info.block_size) *
                                    u->info.block_size;
     }
     return true;
@@ -326,7 +335,7 @@ static void finish(SnBackend *be)
                                 info->max_transfer);
     }
     if (u->lbpme && u->can_unmap && u->max_unmap) {
-        info->max_discard = (uint64_t)u->max_unmap * block;
+        info->max_discard = MIN((uint64_t)u->max_unmap * block, MAX_UNMAP);
         info->discard_granularity = MIN(
             (uint64_t)MAX(u->unmap_granularity, 1) * block, UINT32_MAX / 2);
     }
@@ -450,10 +459,7 @@ static void capacity_read(SnIscsiOp *op, int status, struct scsi_task *task)
         sn_iscsi_over(be);
         return;
     }
-    if (status == SCSI_STATUS_CHECK_CONDITION &&
-        task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
-        sn_iscsi_unit_attention(be, task->sense.ascq);
-    }
+    sn_iscsi_heed(be, status, task);
     if (status != SCSI_STATUS_GOOD) {
         return;                 /* the next poll asks again */
     }
@@ -481,7 +487,13 @@ void sn_iscsi_probe_poll(SnBackend *be)
     }
 }
 
-void sn_iscsi_unit_attention(SnBackend *be, unsigned ascq)
+static void ask_anew(SnBackend *be)
+{
+    sn_iscsi_fail(be, false, "LUN %u of %s has changed, and is asked anew",
+                  be->options.lun, be->options.target);
+}
+
+static void unit_attention(SnBackend *be, unsigned ascq)
 {
     sn_trace(iscsi_unit_attention, "id=%s asc=%04x", be->id, ascq);
     switch (ascq) {
@@ -490,10 +502,26 @@ void sn_iscsi_unit_attention(SnBackend *be, unsigned ascq)
         break;
     case ASC_MODE_PARAMETERS_CHANGED:
     case ASC_INQUIRY_DATA_CHANGED:
-        sn_iscsi_fail(be, false, "LUN %u of %s has changed, and is asked anew",
-                      be->options.lun, be->options.target);
+    case ASC_LUNS_CHANGED:      /* the LUN may be another disk now */
+        ask_anew(be);
         break;
     default:
-        break;                  /* a reset, a login elsewhere */
+        if ((ascq & 0xff00) == ASC_RESET || ascq == ASC_COMMANDS_CLEARED) {
+            sn_iscsi_io_cleared(be);
+        }
+        break;                  /* or a login elsewhere */
+    }
+}
+
+void sn_iscsi_heed(SnBackend *be, int status, const struct scsi_task *task)
+{
+    if (status != SCSI_STATUS_CHECK_CONDITION) {
+        return;
+    }
+    if (task->sense.key == SCSI_SENSE_UNIT_ATTENTION) {
+        unit_attention(be, task->sense.ascq);
+    } else if (task->sense.key == SCSI_SENSE_ILLEGAL_REQUEST &&
+               task->sense.ascq == ASC_LUN_NOT_SUPPORTED) {
+        ask_anew(be);           /* and waited for, if it is gone */
     }
 }

@@ -11,9 +11,9 @@
 /* Additional sense codes with their qualifiers. */
 enum {
     ASC_NOT_READY_CAUSE = 0x0400,       /* the qualifier says why */
-    ASCQ_MANUAL = 0x0403,               /* somebody has to do something */
+    ASCQ_START = 0x0402,                /* it waits for START STOP UNIT, */
+    ASCQ_MANUAL = 0x0403,               /* or for somebody to do something */
     ASC_MEDIUM_NOT_PRESENT = 0x3a00,
-    ASC_LUN_NOT_SUPPORTED = 0x2500,
     ASC_SPACE_ALLOCATION_FAILED = 0x2707,
     ASC_INVALID_OPCODE = 0x2000,
     ASC_LBA_OUT_OF_RANGE = 0x2100,
@@ -27,8 +27,6 @@ static int errno_of_illegal(unsigned ascq)
     switch (ascq) {
     case ASC_INVALID_OPCODE:
         return -EOPNOTSUPP;
-    case ASC_LUN_NOT_SUPPORTED:
-        return -EIO;
     default:
         return -EINVAL;
     }
@@ -61,7 +59,8 @@ static SnIscsiVerdict judge_sense(const struct scsi_task *task, int *err)
     case SCSI_SENSE_COMMAND_ABORTED:
         return SN_ISCSI_AGAIN;
     case SCSI_SENSE_NOT_READY:
-        if ((ascq & 0xff00) == ASC_NOT_READY_CAUSE && ascq != ASCQ_MANUAL) {
+        if ((ascq & 0xff00) == ASC_NOT_READY_CAUSE && ascq != ASCQ_START &&
+            ascq != ASCQ_MANUAL) {
             return SN_ISCSI_LATER;
         }
         return SN_ISCSI_DONE;

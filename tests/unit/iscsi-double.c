@@ -138,7 +138,9 @@ static void respond_data(Command *cmd, const uint8_t *data, uint32_t len)
 
 static void do_inquiry(Command *cmd)
 {
-    static const uint8_t pages[] = { 0, 0x80, 0x83, 0xb0, 0xb2 };
+    const uint8_t pages[] = {
+        0, 0x80, cmd->conn->d->no_names ? 0 : 0x83, 0xb0, 0xb2
+    };
     const uint8_t *cdb = cmd->bhs + 32;
     uint8_t out[96] = { cmd->conn->d->device_type, cdb[1] ? cdb[2] : 0, 6 };
     uint32_t len = 96;
@@ -156,7 +158,7 @@ static void do_inquiry(Command *cmd)
             break;
         case 0x83:              /* T10, then NAA of 16 bytes */
             memcpy(out + 4, "\x02\x01\0\x04test\x01\x03\0\x10", 12);
-            memset(out + 16, 0x6b, 16);
+            memset(out + 16, cmd->conn->d->naa, 16);
             len = 28;
             break;
         case 0xb0:
@@ -167,6 +169,10 @@ static void do_inquiry(Command *cmd)
             sn_put_be32(out + 24, 1);
             sn_put_be32(out + 28, 8);
             sn_put_be64(out + 36, 2048);      /* WRITE SAME */
+            if (cmd->conn->d->no_limits) {
+                sn_put_be32(out + 20, UINT32_MAX);
+                sn_put_be64(out + 36, 0);
+            }
             len = 60;
             break;
         case 0xb2:
@@ -604,6 +610,7 @@ IscsiDouble *iscsi_double_new(SnLoop *loop, uint32_t seed)
     d->disk = g_malloc0(ISCSI_DOUBLE_SIZE);
     d->size = ISCSI_DOUBLE_SIZE;
     d->block_size = 512;
+    d->naa = 0x6b;
     d->window = 128;
     d->r2t_max = 32768;
     return d;
@@ -658,6 +665,15 @@ void iscsi_double_tell_event(IscsiDouble *d, uint8_t event)
 
     sn_put_be32(bhs + 16, 0xffffffff);
     iscsi_double_send(d, bhs, NULL, 0);
+}
+
+void iscsi_double_drop(IscsiDouble *d)
+{
+    Command *cmd;
+
+    while ((cmd = g_queue_pop_head(&d->held))) {
+        command_free(cmd);
+    }
 }
 
 World *iscsi_world_new(uint32_t seed)

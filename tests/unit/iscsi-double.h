@@ -29,6 +29,9 @@ typedef struct IscsiDouble {
     uint32_t block_size;
     bool read_only;
     bool no_cache, no_fua;      /* WCE=0; DPOFUA=0, and FUA is refused */
+    uint8_t naa;                /* each byte of its name, the disk's identity */
+    bool no_names;              /* no VPD 83h */
+    bool no_limits;             /* of UNMAP and WRITE SAME */
     uint8_t device_type;        /* and peripheral qualifier: of INQUIRY */
     unsigned window;            /* commands that it takes at once */
     unsigned login_status;      /* class and detail; 0: fine */
@@ -74,6 +77,8 @@ IscsiDouble *iscsi_double_new(SnLoop *loop, uint32_t seed);
 void iscsi_double_free(IscsiDouble *d);
 /* Answers what is held, the last command first. */
 void iscsi_double_release(IscsiDouble *d);
+/* Drops what is held, as a reset does that nobody is told of. */
+void iscsi_double_drop(IscsiDouble *d);
 /* Answers all commands, whatever is missing of their data. */
 void iscsi_double_answer_all(IscsiDouble *d, uint8_t status);
 /* Sends a PDU with this BHS, with serials filled in, on all connections. */

@@ -256,6 +256,7 @@ static void test_statuses(void)
         { 0x88, 0x02, 5, 0x2100, SN_IO_READ, -EINVAL }, /* out of range */
         { 0x91, 0x02, 5, 0x2000, SN_IO_FLUSH, -EOPNOTSUPP },
         { 0x88, 0x02, 2, 0x0401, SN_IO_READ, 0 },       /* becoming ready */
+        { 0x88, 0x02, 2, 0x0402, SN_IO_READ, -EIO },    /* not started */
         { 0x88, 0x02, 2, 0x3a00, SN_IO_READ, -EIO },    /* no medium */
         { 0x88, 0x02, 6, 0x2900, SN_IO_READ, 0 },       /* after a reset */
         { 0x88, 0x02, 0xb, 0x0000, SN_IO_READ, 0 },     /* aborted: again */
@@ -546,6 +547,112 @@ static void test_many(void)
     iscsi_world_free(w);
 }
 
+/* ------------------------------------------------ what the unit tells of */
+
+/* Another disk under this LUN: a write that was told so must not get there. */
+static void test_other_disk(void)
+{
+    static const uint16_t attentions[] = { 0x2a01, 0x3f03, 0x3f0e };
+    uint8_t b[512] = { 0xbb };
+    Req r = { 0 };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(attentions); i++) {
+        World *w = iscsi_world_new(35);
+        IscsiDouble *d = w->iscsi;
+
+        iscsi_world_open_ready(w, "");
+        d->attention = attentions[i];
+        g_assert_cmpint(req_run(w, SN_IO_WRITE, 0, 512, 512, b), ==, 0);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+        d->attention = attentions[i];
+        d->naa = 0x7c;
+        req_submit(w, &r, SN_IO_WRITE, 0, 0, 512, b, w->rand);
+        sn_volume_kick(w->vol);
+        test_loop_advance(w->loop, 3 * SN_NS_PER_S);
+        g_assert_cmpuint(d->disk[0], ==, 0);
+        g_assert_cmpint(sn_volume_state(w->vol), !=, SN_VOLUME_READY);
+        if (r.busy) {
+            req_cancel(&r);
+        } else {
+            req_clear(&r);
+        }
+        iscsi_world_free(w);
+    }
+}
+
+/* LOGICAL UNIT NOT SUPPORTED, while the target has it not mapped. */
+static void test_unmapped(void)
+{
+    World *w = iscsi_world_new(36);
+    IscsiDouble *d = w->iscsi;
+    uint8_t b[512] = { 0xbb };
+    Req r = { 0 };
+
+    iscsi_world_open_ready(w, "");
+    d->fail_op = 0x8a;
+    d->fail_status = 2;
+    d->key = 5;
+    d->ascq = 0x2500;
+    d->fail_count = 1;
+    d->device_type = 0x7f;
+    req_submit(w, &r, SN_IO_WRITE, 0, 0, 512, b, w->rand);
+    sn_volume_kick(w->vol);
+    test_loop_advance(w->loop, 3 * SN_NS_PER_S);
+    g_assert_true(r.busy);
+    d->device_type = 0;
+    test_loop_advance(w->loop, 20 * SN_NS_PER_S);
+    g_assert_false(r.busy);
+    g_assert_cmpint(r.ret, ==, 0);
+    req_clear(&r);
+    iscsi_world_free(w);
+}
+
+/* Commands that a reset took without a word (TAS=0) are sent again. */
+static void test_dropped(void)
+{
+    static const uint16_t attentions[] = { 0x2903, 0x2f00 };
+    uint8_t b[512] = { 0xbb };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(attentions); i++) {
+        World *w = iscsi_world_new(37);
+        IscsiDouble *d = w->iscsi;
+        Req r = { 0 };
+
+        iscsi_world_open_ready(w, "io-timeout=0");
+        d->hold = true;
+        req_submit(w, &r, SN_IO_WRITE, 0, 0, 512, b, w->rand);
+        sn_volume_kick(w->vol);
+        world_settle(w);
+        d->hold = false;
+        iscsi_double_drop(d);
+        d->attention = attentions[i];
+        g_assert_cmpint(req_run(w, SN_IO_READ, 0, 512, 512, b), ==, 0);
+        test_loop_advance(w->loop, 7 * SN_NS_PER_S);
+        g_assert_false(r.busy);
+        g_assert_cmpint(r.ret, ==, 0);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+        req_clear(&r);
+        /* All were answered: nothing happens. */
+        d->attention = attentions[i];
+        g_assert_cmpint(req_run(w, SN_IO_READ, 0, 512, 512, b), ==, 0);
+        test_loop_advance(w->loop, 7 * SN_NS_PER_S);
+        g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
+        iscsi_world_free(w);
+    }
+}
+
+/* One command does not keep the unit busy for minutes. */
+static void test_no_limits(void)
+{
+    World *w = iscsi_world_new(38);
+
+    w->iscsi->no_limits = true;
+    iscsi_world_open_ready(w, "");
+    g_assert_cmpuint(sn_volume_info(w->vol)->max_discard, ==, 1 << 30);
+    g_assert_cmpuint(sn_volume_info(w->vol)->max_write_zeroes, ==, 64 << 20);
+    iscsi_world_free(w);
+}
+
 /* ------------------------------------------------- early and no answers */
 
 /* Writes until the socket takes no more of their data. */
@@ -814,6 +921,10 @@ int main(int argc, char **argv)
     g_test_add_func("/iscsi/slow", test_slow);
     g_test_add_func("/iscsi/cancel", test_cancel);
     g_test_add_func("/iscsi/many", test_many);
+    g_test_add_func("/iscsi/other-disk", test_other_disk);
+    g_test_add_func("/iscsi/unmapped", test_unmapped);
+    g_test_add_func("/iscsi/dropped", test_dropped);
+    g_test_add_func("/iscsi/no-limits", test_no_limits);
     g_test_add_func("/iscsi/early-error", test_early_error);
     g_test_add_func("/iscsi/early-good", test_early_good);
     g_test_add_func("/iscsi/events", test_events);
