@@ -386,11 +386,6 @@ static bool open_context(SnBackend *be, enum iscsi_session_type type,
                       why);
         return false;
     }
-    if (sn_sockets_poll(iscsi_get_fd(be->ctx), POLLIN) == POLLNVAL) {
-        sn_iscsi_fail(be, true, "libiscsi was loaded by somebody else and "
-                      "uses the host's sockets: the card cannot use it");
-        return false;
-    }
     return true;
 }
 
@@ -415,11 +410,39 @@ static void connect_to_portal(SnBackend *be)
     sn_iscsi_open_context(be, ISCSI_SESSION_NORMAL, connected);
 }
 
+static void ignore(struct iscsi_context *ctx, int status, void *data,
+                   void *opaque)
+{
+}
+
+/*
+ * Whether libiscsi finds our calls (sockets.h). Asked with a portal that needs
+ * no look-up, and that neither ours nor the kernel's TCP connects to.
+ */
+static bool uses_our_sockets(SnBackend *be)
+{
+    struct iscsi_context *ctx = iscsi_create_context(be->options.initiator);
+    unsigned made = sn_sockets_made(be->sockets);
+    SnSockets *before = sn_iscsi_enter(be);
+
+    if (ctx) {
+        iscsi_connect_async(ctx, "255.255.255.255:0", ignore, NULL);
+        iscsi_destroy_context(ctx);
+    }
+    sn_iscsi_leave(be, before);
+    return sn_sockets_made(be->sockets) > made;
+}
+
 void sn_iscsi_session_start(SnBackend *be)
 {
     be->redirects = 0;
     be->portal = g_strdup(be->options.portal);
     set_state(be, SN_ISCSI_CONNECTING);
+    if (!sn_sockets_made(be->sockets) && !uses_our_sockets(be)) {
+        sn_iscsi_fail(be, true, "libiscsi was loaded by somebody else and "
+                      "uses the host's sockets: the card cannot use it");
+        return;
+    }
     connect_to_portal(be);
 }
 

@@ -133,6 +133,7 @@ SnSocket *sn_socket_new(SnSockets *s, int family)
         k->check(k->check_opaque, NULL, 0);
     }
     g_queue_push_tail_link(&s->sockets, &k->link);
+    s->made++;
     return k;
 }
 

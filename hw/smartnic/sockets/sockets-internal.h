@@ -28,6 +28,7 @@ struct SnSockets {
     SnSocketsCheck *check;      /* of the next socket */
     void *check_opaque;
     uint16_t from_port;         /* of the next socket; 0: any */
+    unsigned made;
 };
 
 /* sockets.c: the set whose user is on the stack, or NULL. */

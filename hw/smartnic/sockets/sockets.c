@@ -65,6 +65,11 @@ void sn_sockets_set_port(SnSockets *s, uint16_t port)
     s->from_port = port;
 }
 
+unsigned sn_sockets_made(const SnSockets *s)
+{
+    return s->made;
+}
+
 SnSockets *sn_sockets_enter(SnSockets *s)
 {
     SnSockets *before = current;

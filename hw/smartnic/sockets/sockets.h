@@ -70,6 +70,9 @@ void sn_sockets_set_check(SnSockets *s, SnSocketsCheck *check, void *opaque);
  */
 void sn_sockets_set_port(SnSockets *s, uint16_t port);
 
+/* How many sockets the library has made in @s so far. */
+unsigned sn_sockets_made(const SnSockets *s);
+
 /* Closes what is still open, too. Not between enter() and leave(). */
 void sn_sockets_free(SnSockets *s);
 
