@@ -42,6 +42,13 @@ if comm -23 "$tmp/needs" "$tmp/given" | grep .; then
     status=1
 fi
 
+# Whatever moves bytes of a socket; open() and the like are about files.
+calls='accept4?|bind|close|connect|dup[23]?|fcntl(64)?|listen|getaddrinfo'
+calls="$calls|freeaddrinfo|getnameinfo|gethostby.*|getpeername|getserv.*"
+calls="$calls|getsock.*|setsockopt|ioctl|p?poll|p?select|epoll_.*"
+calls="$calls|p?readv?(64|v2)?|recv(from|m?msg)?|send(to|m?msg|file)?"
+calls="$calls|shutdown|socket(pair)?|p?writev?(64|v2)?"
+
 # A module gives its one entry, and socket calls that the C library has, too.
 libc=$(ldd "$plugin" | awk '$1 == "libc.so.6" {print $3}')
 names "$libc" --defined-only >"$tmp/libc"
@@ -52,6 +59,14 @@ for module in "$(dirname "$plugin")"/smartnic-*.so; do
     if grep -vx smartnic_module_init "$tmp/exports" |
         comm -23 - "$tmp/libc" | grep .; then
         echo "$module must not export these"
+        status=1
+    fi
+    ldd "$module" | awk '/libiscsi|libnfs/ {print $3}' |
+    while read -r lib; do names "$lib" --undefined-only; done | sort -u |
+        grep -Ex "_*($calls)(_chk)?" |
+        comm -23 - "$tmp/exports" >"$tmp/lacks"
+    if grep . "$tmp/lacks"; then
+        echo "$module's library calls these, and would get the host's"
         status=1
     fi
 done

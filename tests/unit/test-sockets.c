@@ -537,6 +537,11 @@ static void test_others_are_the_kernels(void)
     g_assert_cmpint(poll(both, 2, -1), ==, 2);
     g_assert_cmpint(read(pipes[0], &c, 1), ==, 1);
     g_assert_cmpint(c, ==, 'x');
+    /* One that is to be passed over. */
+    both[0].fd = -1;
+    both[0].revents = POLLIN;
+    g_assert_cmpint(poll(both, 2, -1), ==, 1);
+    g_assert_cmphex(both[0].revents, ==, 0);
     close(pipes[0]);
     close(pipes[1]);
     bed_free(b);

@@ -195,7 +195,7 @@ static int poll_others(struct pollfd *fds, nfds_t n)
     }
     ret = LIBC(poll)(others, n, 0);
     for (nfds_t i = 0; i < n && ret >= 0; i++) {
-        if (others[i].fd >= 0) {
+        if (!sn_sockets_find(fds[i].fd)) {
             fds[i].revents = others[i].revents;
         }
     }
@@ -225,6 +225,43 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
         return ret < 0 ? ret : ready + ret;
     }
     return ready;
+}
+
+/*
+ * The same from a library that was built with _FORTIFY_SOURCE and whose compiler
+ * knows the size of the memory, but not what is asked for.
+ */
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t room,
+                       int flags, struct sockaddr *restrict addr,
+                       socklen_t *restrict addr_len);
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room);
+
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
+{
+    g_assert(len <= room);
+    return recv(fd, buf, len, flags);
+}
+
+ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t len, size_t room,
+                       int flags, struct sockaddr *restrict addr,
+                       socklen_t *restrict addr_len)
+{
+    g_assert(len <= room);
+    return recvfrom(fd, buf, len, flags, addr, addr_len);
+}
+
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
+{
+    g_assert(len <= room);
+    return read(fd, buf, len);
+}
+
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t room)
+{
+    g_assert(n <= room / sizeof(*fds));
+    return poll(fds, n, timeout);
 }
 
 int getsockopt(int fd, int level, int name, void *restrict value,
