@@ -10,12 +10,13 @@
 #include "smartnic/uuid.h"
 
 /* The same for every session of this volume, and no other volume's. */
-static void choose_isid(SnBackend *be)
+static void choose_isid(SnBackend *be, const char *host)
 {
     const SnIscsiOptions *o = &be->options;
-    g_autofree char *name = g_strdup_printf("%s %s %s %s %u", o->initiator,
-                                            be->id, o->portal, o->target,
-                                            o->lun);
+    /* Initiator names of machines may be the same, after all. */
+    g_autofree char *name = g_strdup_printf("%s %s %s %s %s %u", o->initiator,
+                                            host, be->id, o->portal,
+                                            o->target, o->lun);
     uint8_t uuid[16];
 
     sn_uuid_from_name(name, uuid);
@@ -36,7 +37,7 @@ static SnBackend *iscsi_create(const SnBackendConfig *config, GError **err)
     be->loop = config->loop;
     be->id = config->id;
     be->by_itt = g_hash_table_new(NULL, NULL);
-    choose_isid(be);
+    choose_isid(be, config->host);
     sn_iscsi_session_init(be, config->net);
     be->probe_timer = be->loop->timer_new(be->loop, sn_iscsi_probe_again, be);
     be->retry_timer = be->loop->timer_new(be->loop, sn_iscsi_io_retry, be);

@@ -41,6 +41,22 @@ static bool is_name(const char *name)
             g_str_has_prefix(name, "naa."));
 }
 
+/* Of a machine's name, which may be anything ("My VM"). Freed by the caller. */
+static char *default_initiator(const char *host)
+{
+    char *name = g_strconcat(INITIATOR_PREFIX, host, NULL);
+
+    for (char *c = name; *c; c++) {
+        if (!g_ascii_isalnum(*c) && !strchr(".:-", *c)) {
+            *c = '-';
+        }
+    }
+    if (strlen(name) > NAME_MAX_LEN) {
+        name[NAME_MAX_LEN] = '\0';
+    }
+    return name;
+}
+
 /* The path is target/lun; names hold no slash. */
 static bool parse_path(SnIscsiOptions *o, const char *path, GError **err)
 {
@@ -135,8 +151,7 @@ static bool parse_others(SnIscsiOptions *o, const SnUrl *url, const char *host,
         return false;
     }
     o->header_digest = digest && !strcmp(digest, "crc32c");
-    o->initiator = initiator ? g_strdup(initiator)
-                             : g_strconcat(INITIATOR_PREFIX, host, NULL);
+    o->initiator = initiator ? g_strdup(initiator) : default_initiator(host);
     if (initiator && !is_name(initiator)) {
         set_error(err, "initiator-name must be an iSCSI name: \"iqn.\", "
                   "\"eui.\" or \"naa.\" and so on, at most 223 bytes");

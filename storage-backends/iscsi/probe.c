@@ -130,6 +130,12 @@ static bool take_serial(SnBackend *be, Data d)
         }
     }
     serial[n] = '\0';
+    if (n) {
+        /* Until a better name comes: a disk is known again by it. */
+        g_autofree char *name = g_strconcat("scsi.serial.", serial, NULL);
+
+        sn_uuid_from_name(name, be->unit.info.uuid);
+    }
     return true;
 }
 

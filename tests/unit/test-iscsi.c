@@ -47,6 +47,39 @@ static void test_bring_up(void)
     iscsi_world_free(w);
 }
 
+/* Whatever a machine is called, its initiator has a name that targets take. */
+static void test_initiator_name(void)
+{
+    g_autofree char *host = g_strnfill(300, 'x');
+    World *w = iscsi_world_new(39);
+    g_autofree char *name = NULL;
+
+    w->host = "My VM/1";
+    iscsi_world_open_ready(w, "");
+    g_assert_nonnull(strstr(w->iscsi->keys,
+                            "=iqn.2008-11.org.linux-kvm:My-VM-1 "));
+    iscsi_world_free(w);
+    w = iscsi_world_new(40);
+    w->host = host;
+    iscsi_world_open_ready(w, "");
+    name = g_strndup(host, 223 - strlen("iqn.2008-11.org.linux-kvm:"));
+    g_assert_nonnull(strstr(strstr(w->iscsi->keys, name), "x "));
+    g_assert_null(strstr(w->iscsi->keys, host));
+    iscsi_world_free(w);
+}
+
+/* Without a better name, the serial number tells disks apart. */
+static void test_no_names(void)
+{
+    World *w = iscsi_world_new(41);
+    uint8_t none[16] = { 0 };
+
+    w->iscsi->no_names = true;
+    iscsi_world_open_ready(w, "");
+    g_assert_true(memcmp(sn_volume_info(w->vol)->uuid, none, 16));
+    iscsi_world_free(w);
+}
+
 static void test_operations(void)
 {
     World *w = iscsi_world_new(2);
@@ -901,6 +934,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/iscsi/bring-up", test_bring_up);
+    g_test_add_func("/iscsi/initiator-name", test_initiator_name);
+    g_test_add_func("/iscsi/no-names", test_no_names);
     g_test_add_func("/iscsi/operations", test_operations);
     g_test_add_func("/iscsi/no-fua", test_no_fua);
     g_test_add_func("/iscsi/compare-and-write", test_compare_and_write);
