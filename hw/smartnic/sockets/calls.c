@@ -228,7 +228,7 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 }
 
 /*
- * The same from a library that was built with _FORTIFY_SOURCE and whose compiler
+ * The same from a library that was built with _FORTIFY_SOURCE, whose compiler
  * knows the size of the memory, but not what is asked for.
  */
 ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
