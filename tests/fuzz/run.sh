@@ -20,7 +20,7 @@ seconds=$2
 shift 2
 targets=("$@")
 if [ ${#targets[@]} = 0 ]; then
-    targets=(switch url volume nvme-tcp nvme-ctrl firmware)
+    targets=(switch url volume nvme-tcp iscsi nvme-ctrl firmware)
 fi
 
 # clang 14 does not say that AddressSanitizer is on as gcc does.

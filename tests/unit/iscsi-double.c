@@ -76,6 +76,7 @@ static void answer_to(const uint8_t *request, uint8_t *bhs, uint8_t opcode)
 static void command_free(Command *cmd)
 {
     cmd->conn->commands = g_list_remove(cmd->conn->commands, cmd);
+    g_queue_remove(&cmd->conn->d->held, cmd);
     g_byte_array_unref(cmd->data);
     g_free(cmd);
 }
@@ -198,6 +199,37 @@ static void do_capacity(Command *cmd)
     respond_data(cmd, out, 32);
 }
 
+static bool is_beyond(uint64_t lba, uint64_t blocks, uint32_t block)
+{
+    uint64_t all = ISCSI_DOUBLE_SIZE / block;
+
+    return lba > all || blocks > all - lba;
+}
+
+/* A command whose data, or place, is not what it should be. */
+static bool is_wrong(const Command *cmd)
+{
+    const uint8_t *cdb = cmd->bhs + 32;
+    uint32_t block = cmd->conn->d->block_size, len = cmd->data->len;
+    uint32_t blocks = sn_get_be32(cdb + 10);
+    uint64_t lba = sn_get_be64(cdb + 2);
+
+    switch (cdb[0]) {
+    case WRITE_16:
+        return len != blocks * block || is_beyond(lba, blocks, block);
+    case COMPARE_AND_WRITE:
+        return len != 2 * cdb[13] * block || is_beyond(lba, cdb[13], block);
+    case WRITE_SAME_16:
+        return len != block || is_beyond(lba, blocks, block);
+    case UNMAP:
+        return len != 24 || is_beyond(sn_get_be64(cmd->data->data + 8),
+                                      sn_get_be32(cmd->data->data + 16),
+                                      block);
+    default:
+        return false;
+    }
+}
+
 static void carry_out(Command *cmd)
 {
     IscsiDouble *d = cmd->conn->d;
@@ -221,6 +253,10 @@ static void carry_out(Command *cmd)
     if (d->fail_count && d->fail_op == cdb[0]) {
         d->fail_count--;
         respond(cmd, d->fail_status, 0);
+        return;
+    }
+    if (d->lenient && is_wrong(cmd)) {
+        respond_sense(cmd, 0xb, 0);
         return;
     }
     if (d->no_fua && cdb[1] & 0x08 &&
@@ -339,7 +375,9 @@ static void take_data(Conn *c, const uint8_t *bhs, const uint8_t *data,
         Command *cmd = l->data;
 
         if (!memcmp(cmd->bhs + 16, bhs + 16, 4)) {
-            g_assert_cmpuint(sn_get_be32(bhs + 40), ==, cmd->data->len);
+            if (!c->d->lenient) {
+                g_assert_cmpuint(sn_get_be32(bhs + 40), ==, cmd->data->len);
+            }
             g_byte_array_append(cmd->data, data, len);
             if (bhs[1] & 0x80) {
                 ask_data(cmd);
@@ -348,7 +386,7 @@ static void take_data(Conn *c, const uint8_t *bhs, const uint8_t *data,
         }
     }
     c->d->late_data_outs++;
-    for (uint32_t i = 0; i < len; i++) {
+    for (uint32_t i = 0; i < len && !c->d->lenient; i++) {
         g_assert_cmphex(data[i], ==, c->d->late_byte);
     }
 }
@@ -588,7 +626,6 @@ static void gone(void *opaque)
     Conn *c = opaque;
 
     while (c->commands) {
-        g_queue_remove(&c->d->held, c->commands->data);
         command_free(c->commands->data);
     }
     c->d->conns = g_list_remove(c->d->conns, c);

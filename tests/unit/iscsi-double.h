@@ -45,6 +45,7 @@ typedef struct IscsiDouble {
     IscsiRogue rogue;
     bool hold;                  /* commands wait for release */
     bool silent;                /* no answer at all */
+    bool lenient;               /* with data that it did not ask for */
     uint32_t r2t_max;           /* bytes that one R2T asks for */
 
     /*
