@@ -220,11 +220,11 @@ static void send_made_up(void)
         0x20, 0x21, 0x25, 0x25, 0x31, 0x31, 0x3f, 0x32,
     };
     static const uint8_t zeroes[1024];
-    uint8_t how = fuzz_u8(&in), ago = fuzz_u8(&in);
+    uint8_t how = fuzz_u8(&in);
     uint8_t bhs[48] = { opcodes[how & 7], fuzz_u8(&in), fuzz_u8(&in) };
 
     bhs[3] = fuzz_u8(&in);
-    sn_put_be32(bhs + 16, sn_get_be32(target->itt) - ago);
+    sn_put_be32(bhs + 16, sn_get_be32(target->itt) - (how >> 5));
     sn_put_be32(bhs + 20, how & 8 ? 0xffffffff : 1);
     bhs[36] = fuzz_u8(&in);
     sn_put_be32(bhs + 40, fuzz_u16(&in));
