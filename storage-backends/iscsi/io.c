@@ -145,6 +145,7 @@ static void retry_later(SnIscsiOp *op, int64_t delay)
 
     op->due = sn_loop_now(be->loop) + delay;
     g_queue_push_tail_link(&be->retries, &op->link);
+    sn_backend_refused(op->io, op->due);
     arm_retry(be);
 }
 
@@ -162,7 +163,9 @@ void sn_iscsi_io_retry(void *opaque)
             continue;
         }
         g_queue_unlink(&be->retries, l);
-        if (!start(op)) {
+        if (start(op)) {
+            sn_backend_sent_again(op->io);
+        } else {
             retry_later(op, RETRY_DELAY);
         }
     }

@@ -104,6 +104,7 @@ static void retry_later(SnNfsOp *op)
     }
     op->due = sn_loop_now(be->loop) + RETRY_DELAY;
     g_queue_push_tail_link(&be->retries, &op->link);
+    sn_backend_refused(op->io, op->due);
     arm_retry(be);
 }
 
@@ -123,6 +124,8 @@ void sn_nfs_io_retry(void *opaque)
         g_queue_unlink(&be->retries, l);
         if (sn_nfs_unc_blocks(be) || !send_op(op)) {
             retry_later(op);
+        } else {
+            sn_backend_sent_again(op->io);
         }
     }
     arm_retry(be);

@@ -44,6 +44,28 @@ static void test_other_disk(void)
     }
 }
 
+/* A target that is busy has answered: its path is not given up. */
+static void test_busy_for_long(void)
+{
+    World *w = iscsi_world_new(37);
+    IscsiDouble *d = w->iscsi;
+    uint8_t b[512] = { 0xbb };
+    Req r = { 0 };
+
+    iscsi_world_open_ready(w, "io-timeout=2");
+    d->fail_op = 0x8a;
+    d->fail_status = 8;
+    d->fail_count = 100;
+    req_submit(w, &r, SN_IO_WRITE, 0, 0, 512, b, w->rand);
+    sn_volume_kick(w->vol);
+    test_loop_advance(w->loop, 60 * SN_NS_PER_S);
+    g_assert_false(r.busy);
+    g_assert_cmpint(r.ret, ==, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    req_clear(&r);
+    iscsi_world_free(w);
+}
+
 /* LOGICAL UNIT NOT SUPPORTED, while the target has it not mapped. */
 static void test_unmapped(void)
 {
@@ -299,6 +321,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/iscsi-events/other-disk", test_other_disk);
+    g_test_add_func("/iscsi-events/busy-for-long", test_busy_for_long);
     g_test_add_func("/iscsi-events/unmapped", test_unmapped);
     g_test_add_func("/iscsi-events/dropped", test_dropped);
     g_test_add_func("/iscsi-events/no-limits", test_no_limits);

@@ -348,6 +348,23 @@ static void test_rewrite_under_waiting_write(void)
     nfs_world_free(w);
 }
 
+/* A server that puts a request off has answered: its path is not given up. */
+static void test_put_off_for_long(void)
+{
+    World *w = nfs_world_new(61);
+    NfsDouble *d = w->nfs;
+    uint8_t a[4096] = { 0xaa };
+    Req r = { 0 };
+
+    nfs_world_open_ready(w, "io-timeout=2");
+    fail_next(d, NFS_WRITE, 20, NFS_JUKEBOX);
+    submit_write(w, &r, 0, 0, a);
+    test_loop_advance(w->loop, 30 * SN_NS_PER_S);
+    check_done(&r, 0);
+    g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 0);
+    nfs_world_free(w);
+}
+
 static unsigned lines_about_lost;
 
 static void count_lost(SnLogLevel level, const char *line)
@@ -1326,6 +1343,7 @@ int main(int argc, char **argv)
     g_test_add_func("/nfs/flush-after-failed-one",
                     test_flush_after_failed_one);
     g_test_add_func("/nfs/rewrite-keeps-order", test_rewrite_keeps_order);
+    g_test_add_func("/nfs/put-off-for-long", test_put_off_for_long);
     g_test_add_func("/nfs/rewrite-in-parts", test_rewrite_in_parts);
     g_test_add_func("/nfs/rewrite-under-waiting-write",
                     test_rewrite_under_waiting_write);
