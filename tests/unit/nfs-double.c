@@ -9,8 +9,6 @@
 
 #include "nfs-double.h"
 
-extern const SnBackendOps sn_nfs_backend;
-
 enum { PORT_MAPPER = 111, NFS_PORT = 2049, MOUNT_PORT = 20048 };
 enum { PROG_MAPPER = 100000, PROG_NFS = 100003, PROG_MOUNT = 100005 };
 enum { MNT = 1, EXPORT = 5, GETPORT = 3 };
@@ -624,44 +622,18 @@ void nfs_double_release(NfsDouble *d)
     }
 }
 
+void nfs_double_fail(NfsDouble *d, unsigned proc, unsigned count,
+                     unsigned status)
+{
+    d->fail_proc = proc;
+    d->fail_count = count;
+    d->fail_status = status;
+}
+
 void nfs_double_crash(NfsDouble *d)
 {
     memcpy(d->disk, d->stable, NFS_DOUBLE_SIZE);
     d->verf++;
     g_hash_table_remove_all(d->replies);
     memory_net_end_all(d->net, -ECONNRESET);
-}
-
-World *nfs_world_new(uint32_t seed)
-{
-    World *w = g_new0(World, 1);
-
-    world_init(w);
-    w->ops = &sn_nfs_backend;
-    w->nfs = nfs_double_new(w->loop, seed);
-    w->net = w->nfs->net;
-    return w;
-}
-
-void nfs_world_open(World *w, const char *params)
-{
-    g_autofree char *url = g_strdup_printf(
-        "nfs://server/export/images/disk.img?reconnect-delay=1%s%s",
-        *params ? "&" : "", params);
-
-    world_open_url(w, url);
-}
-
-void nfs_world_open_ready(World *w, const char *params)
-{
-    nfs_world_open(w, params);
-    world_wait_ready(w);
-}
-
-void nfs_world_free(World *w)
-{
-    world_clear(w);
-    nfs_double_free(w->nfs);
-    test_loop_free(w->loop);
-    g_free(w);
 }

@@ -14,7 +14,7 @@
 #ifndef NFS_DOUBLE_H
 #define NFS_DOUBLE_H
 
-#include "world.h"
+#include "memory-net.h"
 
 #define NFS_DOUBLE_SIZE (4u << 20)
 /* The file is /export/images/disk.img; what may be mounted: */
@@ -24,6 +24,12 @@ enum {
     NFS_GETATTR = 1, NFS_SETATTR = 2, NFS_LOOKUP = 3, NFS_ACCESS = 4,
     NFS_READ = 6, NFS_WRITE = 7, NFS_FSINFO = 19, NFS_COMMIT = 21,
     NFS_PROCS
+};
+
+/* Statuses. */
+enum {
+    NFS_IO = 5, NFS_NOSPC = 28, NFS_ROFS = 30, NFS_STALE = 70,
+    NFS_JUKEBOX = 10008
 };
 
 typedef struct NfsDouble {
@@ -48,7 +54,7 @@ typedef struct NfsDouble {
     bool silent;                /* no answer at all */
     bool swallow;               /* WRITE is carried out and not answered */
 
-    /* The next @fail_count calls of @fail_proc get @fail_status. */
+    /* nfs_double_fail(): its arguments, @fail_count to go. */
     unsigned fail_proc, fail_count, fail_status;
 
     /* What was seen. */
@@ -69,14 +75,10 @@ NfsDouble *nfs_double_new(SnLoop *loop, uint32_t seed);
 void nfs_double_free(NfsDouble *d);
 /* Answers what is held, the last call first. */
 void nfs_double_release(NfsDouble *d);
+/* The next @count calls of @proc get @status. */
+void nfs_double_fail(NfsDouble *d, unsigned proc, unsigned count,
+                     unsigned status);
 /* All connections end, what is not stable is lost, and the verifier changes. */
 void nfs_double_crash(NfsDouble *d);
-
-/* A world with this far side. */
-World *nfs_world_new(uint32_t seed);
-/* Opens nfs://server/export/images/disk.img with @params, and waits. */
-void nfs_world_open(World *w, const char *params);
-void nfs_world_open_ready(World *w, const char *params);
-void nfs_world_free(World *w);
 
 #endif
