@@ -441,13 +441,6 @@ static void on_nothing(void *opaque)
 {
 }
 
-static void on_log(SnLogLevel level, const char *line)
-{
-    for (const char *p = line; *p; p++) {
-        g_assert_false(g_ascii_iscntrl(*p));
-    }
-}
-
 /* In place of sn_fw_lwip_assert(), by the linker's --wrap. */
 void __wrap_sn_fw_lwip_assert(const char *what);
 
@@ -532,14 +525,12 @@ static void finish(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    sn_log_set_func(on_log);
+    sn_log_set_func(fuzz_log);
     firmware_random_reset();
     in = (FuzzIn) { data, size };
     loop = test_loop_new();
     set_up();
-    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
-        step(fuzz_u8(&in));
-    }
+    fuzz_steps(&in, MAX_OPS, step);
     finish();
     return 0;
 }

@@ -2,9 +2,8 @@
  * Fuzz target: the iSCSI initiator, with libiscsi in it and a volume on top,
  * against a target that is wrong where the input says so.
  *
- * Looked for besides memory errors: a request that completes twice or never, a
- * read that succeeds without its data, memory touched after cancel (each
- * request and its data are allocations that are freed at once).
+ * Looked for besides memory errors: a request that never completes, and what
+ * the volume's user looks for (volume-user.h).
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -15,17 +14,10 @@
 #include "fuzz.h"
 #include "iscsi-double.h"
 #include "smartnic/be.h"
-#include "smartnic/log.h"
 #include "volume-internal.h"
+#include "volume-user.h"
 
-enum { SLOTS = 16, MAX_OPS = 100, FAULTS = 4, UNREAD = 0x5c, DISK = 0x33 };
-
-typedef struct Job {
-    SnIo io;
-    struct iovec iov[2];
-    uint8_t *data;
-    unsigned slot;
-} Job;
+enum { MAX_OPS = 100, FAULTS = 4, DISK = 0x33 };
 
 /* Of the answer after @skip others: bytes @at of the PDU become @value. */
 typedef struct Fault {
@@ -40,120 +32,9 @@ extern const SnBackendOps sn_iscsi_backend;
 static FuzzIn in;
 static SnLoop *loop;
 static IscsiDouble *target;
-static SnVolume *vol;
-static Job *jobs[SLOTS];
-static unsigned n_jobs;
+static VolumeUser user;
 static Fault faults[FAULTS];
-static bool raw;                /* data may be anything */
 static bool lied;               /* the disk may seem to be another */
-static bool in_call;
-
-static void on_log(SnLogLevel level, const char *line)
-{
-    for (const char *p = line; *p; p++) {
-        g_assert_false(g_ascii_iscntrl(*p));
-    }
-}
-
-static void on_state(void *opaque, SnVolumeState state)
-{
-}
-
-static void on_nothing(void *opaque)
-{
-}
-
-static const SnVolumeEvents events = {
-    .state_changed = on_state,
-    .info_changed = on_nothing,
-    .batch_done = on_nothing,
-};
-
-/* ------------------------------------------------------- requests */
-
-static void job_free(Job *r)
-{
-    jobs[r->slot] = NULL;
-    n_jobs--;
-    g_free(r->data);
-    g_free(r);
-}
-
-static void complete(SnIo *io, int ret)
-{
-    Job *r = (Job *)io;
-
-    g_assert_false(in_call);
-    g_assert_true(jobs[r->slot] == r);
-    g_assert_cmpint(ret, <=, 0);
-    if (io->op == SN_IO_READ && ret == 0 && !raw) {
-        static const uint8_t unread[16] = { [0 ... 15] = UNREAD };
-
-        for (size_t at = 0; at < io->len; at += sizeof(unread)) {
-            g_assert_true(memcmp(r->data + at, unread, sizeof(unread)));
-        }
-    }
-    job_free(r);
-}
-
-static void submit(void)
-{
-    static const SnIoOp ops[] = {
-        SN_IO_READ, SN_IO_WRITE, SN_IO_READ, SN_IO_WRITE, SN_IO_FLUSH,
-        SN_IO_DISCARD, SN_IO_WRITE_ZEROES, SN_IO_COMPARE_AND_WRITE,
-    };
-    uint8_t how = fuzz_u8(&in);
-    unsigned slot = fuzz_u8(&in) % SLOTS;
-    size_t len = 0, cut;
-    Job *r;
-
-    if (jobs[slot]) {
-        return;
-    }
-    r = jobs[slot] = g_new0(Job, 1);
-    n_jobs++;
-    r->slot = slot;
-    r->io.op = ops[how & 7];
-    r->io.flags = how >> 3 & 3;
-    r->io.complete = complete;
-    if (r->io.op != SN_IO_FLUSH) {
-        r->io.offset = fuzz_u8(&in) * 4096ull;
-        r->io.len = (fuzz_u8(&in) + 1) * (how & 32 ? 4096ull : 512ull);
-    }
-    switch (r->io.op) {
-    case SN_IO_READ:
-    case SN_IO_WRITE:
-        len = r->io.len;
-        break;
-    case SN_IO_COMPARE_AND_WRITE:
-        len = 2 * r->io.len;
-        break;
-    default:
-        break;
-    }
-    if (len) {
-        r->data = g_malloc(len);
-        memset(r->data, r->io.op == SN_IO_READ ? UNREAD : DISK, len);
-        cut = how & 64 ? len / 3 : len;
-        r->iov[0] = (struct iovec){ r->data, cut };
-        r->iov[1] = (struct iovec){ r->data + cut, len - cut };
-        r->io.iov = r->iov;
-        r->io.iovcnt = 2;
-    }
-    in_call = true;
-    sn_volume_submit(vol, &r->io);
-    in_call = false;
-}
-
-static void cancel(Job *r)
-{
-    if (r) {
-        in_call = true;
-        sn_io_cancel(&r->io);
-        in_call = false;
-        job_free(r);
-    }
-}
 
 /* ------------------------------------------------------- the input */
 
@@ -175,7 +56,7 @@ static void apply(const Fault *f, GByteArray *pdu)
         break;
     case 2:                     /* an end, or more */
         g_byte_array_set_size(pdu, at + 1);
-        raw = true;
+        user.raw = true;
         break;
     case 3:                     /* twice */
         g_byte_array_set_size(pdu, 2 * len);
@@ -183,8 +64,8 @@ static void apply(const Fault *f, GByteArray *pdu)
         break;
     }
     /* Lengths that are wrong make data of a BHS, and the reverse. */
-    raw = raw || at < 8 || f->how >> 1 == 1;
-    lied = lied || sn_volume_state(vol) != SN_VOLUME_READY;
+    user.raw = user.raw || at < 8 || f->how >> 1 == 1;
+    lied = lied || sn_volume_state(user.vol) != SN_VOLUME_READY;
 }
 
 /* Sees every answer. */
@@ -229,7 +110,7 @@ static void send_made_up(void)
     bhs[36] = fuzz_u8(&in);
     sn_put_be32(bhs + 40, fuzz_u16(&in));
     sn_put_be32(bhs + 44, fuzz_u16(&in));
-    raw = true;
+    user.raw = true;
     iscsi_double_send(target, bhs, zeroes, how & 16 ? fuzz_u8(&in) * 4 : 0);
 }
 
@@ -270,35 +151,25 @@ static void change_target(void)
         break;
     case 7:
         iscsi_double_answer_all(target, how & 8 ? 0 : fuzz_u8(&in));
-        raw = true;
+        user.raw = true;
         break;
     }
-}
-
-static void let_time_pass(void)
-{
-    static const int64_t units[] = {
-        SN_NS_PER_MS, 20 * SN_NS_PER_MS, 100 * SN_NS_PER_MS, SN_NS_PER_S / 3,
-    };
-    uint8_t how = fuzz_u8(&in);
-
-    test_loop_advance(loop, units[how & 3] * (how >> 2));
 }
 
 static void step(uint8_t op)
 {
     switch (op & 15) {
     case 0 ... 4:
-        submit();
+        user_submit_any(&user);
         break;
     case 5:
-        cancel(jobs[fuzz_u8(&in) % SLOTS]);
+        user_cancel_any(&user);
         break;
     case 6:
-        sn_volume_kick(vol);
+        sn_volume_kick(user.vol);
         break;
     case 7:
-        let_time_pass();
+        user_wait(&user);
         break;
     case 8 ... 10:
         set_fault();
@@ -314,7 +185,7 @@ static void step(uint8_t op)
         break;
     }
     if (op & 16) {
-        sn_volume_kick(vol);
+        sn_volume_kick(user.vol);
         test_loop_run_bhs(loop);
     }
 }
@@ -331,7 +202,7 @@ static void set_up(void)
         how & 1 ? "crc32c" : "none", how & 2 ? 0 : 5, how & 4 ? 4 : 128);
     SnUrl *parsed = sn_url_parse(url, NULL);
     SnVolumeConfig config = {
-        .url = url, .id = "nic0", .loop = loop, .events = &events,
+        .url = url, .id = "nic0", .loop = loop, .events = &user_events,
     };
 
     target = iscsi_double_new(loop, how >> 3);
@@ -346,16 +217,16 @@ static void set_up(void)
     target->net->grain = like & 64 ? 300 : SIZE_MAX;
     target->net->mangle = mangle;
     config.net = &target->net->net;
-    raw = lied = false;
+    lied = false;
+    user = (VolumeUser) {
+        .in = &in, .loop = loop, .compare = SN_IO_COMPARE_AND_WRITE,
+        .disk = DISK,
+    };
     memset(faults, 0, sizeof(faults));
-    vol = sn_volume_open_with_ops(&config, parsed, &sn_iscsi_backend, NULL);
-    g_assert_nonnull(vol);
+    user.vol = sn_volume_open_with_ops(&config, parsed, &sn_iscsi_backend,
+                                       NULL);
+    g_assert_nonnull(user.vol);
     sn_url_free(parsed);
-}
-
-static bool nothing_waits(void *opaque)
-{
-    return !n_jobs;
 }
 
 /*
@@ -370,15 +241,7 @@ static void finish(void)
     target->net->grain = SIZE_MAX;
     iscsi_double_release(target);
     memory_net_end_all(target->net, -ECONNRESET);
-    sn_volume_kick(vol);
-    if (!test_loop_run_until(loop, nothing_waits, NULL,
-                             (lied ? 10 : 600) * SN_NS_PER_S)) {
-        g_assert_true(lied);
-    }
-    for (unsigned i = 0; i < SLOTS; i++) {
-        cancel(jobs[i]);
-    }
-    sn_volume_close(vol);
+    user_finish(&user, lied);
     test_loop_run_bhs(loop);
     iscsi_double_free(target);
     test_loop_free(loop);
@@ -387,12 +250,10 @@ static void finish(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     in = (FuzzIn) { data, size };
-    sn_log_set_func(on_log);
+    sn_log_set_func(fuzz_log);
     loop = test_loop_new();
     set_up();
-    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
-        step(fuzz_u8(&in));
-    }
+    fuzz_steps(&in, MAX_OPS, step);
     finish();
     return 0;
 }

@@ -616,9 +616,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sn_log_set_func(no_log);
     loop = test_loop_new();
     start(fuzz_u8(&in));
-    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
-        step(fuzz_u8(&in));
-    }
+    fuzz_steps(&in, MAX_OPS, step);
     in.len = 0;
     finish();
     return 0;

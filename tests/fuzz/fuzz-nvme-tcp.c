@@ -2,111 +2,29 @@
  * Fuzz target: the NVMe/TCP initiator, with a volume on top, against a target
  * that lies where the input says so.
  *
- * Looked for besides memory errors: a request that completes twice or never, a
- * read that succeeds without its data, memory touched after cancel (each
- * request and its data are allocations that are freed at once).
+ * Looked for besides memory errors: a request that never completes, and what
+ * the volume's user looks for (volume-user.h).
  *
  * Copyright (c) 2026 the smartnic-storage authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <string.h>
 
 #include "fuzz.h"
 #include "nvme-target.h"
-#include "smartnic/log.h"
-#include "smartnic/volume.h"
+#include "volume-user.h"
 
-#define SLOTS   16
 #define MAX_OPS 100
-#define UNREAD  0x5c
-
-typedef struct Req {
-    SnIo io;
-    SnNvmeCommand nvme;
-    struct iovec iov[2];
-    uint8_t *data;
-    unsigned slot;
-} Req;
 
 static FuzzIn in;
 static SnLoop *loop;
 static Target *target;
-static SnVolume *vol;
-static Req *reqs[SLOTS];
-static unsigned n_reqs;
-static bool raw;                /* bytes that are no PDU were sent */
-static bool in_call;
+static VolumeUser user;
 
-static void on_log(SnLogLevel level, const char *line)
-{
-    for (const char *p = line; *p; p++) {
-        g_assert_false(g_ascii_iscntrl(*p));
-    }
-}
-
-static void on_state(void *opaque, SnVolumeState state)
-{
-}
-
-static void on_nothing(void *opaque)
-{
-}
-
-static void on_reservation(void *opaque, uint8_t type)
-{
-    g_assert_true(type >= 1 && type <= 3);
-}
-
-static const SnVolumeEvents events = {
-    .state_changed = on_state,
-    .info_changed = on_nothing,
-    .batch_done = on_nothing,
-    .reservation = on_reservation,
-};
-
-/* ------------------------------------------------------- requests */
-
-static void req_free(Req *r)
-{
-    reqs[r->slot] = NULL;
-    n_reqs--;
-    g_free(r->data);
-    g_free(r);
-}
-
-static bool has_data(const SnIo *io)
-{
-    return io->op == SN_IO_READ || io->op == SN_IO_WRITE ||
-           io->op == SN_IO_COMPARE || (io->op == SN_IO_NVME && io->len);
-}
-
-static bool is_read(const SnIo *io)
-{
-    return io->op == SN_IO_READ ||
-           (io->op == SN_IO_NVME && io->nvme->dir == SN_NVME_IN);
-}
-
-static void complete(SnIo *io, int ret)
-{
-    Req *r = (Req *)io;
-
-    g_assert_false(in_call);
-    g_assert_true(reqs[r->slot] == r);
-    g_assert_cmpint(ret, <=, 0);
-    g_assert_true(ret || !io->nvme_status);
-    if (is_read(io) && ret == 0 && !raw) {
-        static const uint8_t unread[16] = { [0 ... 15] = UNREAD };
-
-        for (size_t at = 0; at < io->len; at += sizeof(unread)) {
-            g_assert_true(memcmp(r->data + at, unread, sizeof(unread)));
-        }
-    }
-    req_free(r);
-}
+/* ------------------------------------------------------- the input */
 
 /* A command that is passed on as it is. */
-static void set_command(Req *r, uint8_t how)
+static void set_command(UserReq *r, uint8_t how)
 {
     static const struct {
         uint8_t opcode;
@@ -133,58 +51,6 @@ static void set_command(Req *r, uint8_t how)
     r->nvme.admin = which > 5;
 }
 
-static void submit(void)
-{
-    static const SnIoOp ops[] = {
-        SN_IO_READ, SN_IO_WRITE, SN_IO_READ, SN_IO_WRITE, SN_IO_FLUSH,
-        SN_IO_DISCARD, SN_IO_WRITE_ZEROES, SN_IO_COMPARE,
-    };
-    uint8_t how = fuzz_u8(&in);
-    unsigned slot = fuzz_u8(&in) % SLOTS;
-    size_t cut;
-    Req *r;
-
-    if (reqs[slot]) {
-        return;
-    }
-    r = reqs[slot] = g_new0(Req, 1);
-    n_reqs++;
-    r->slot = slot;
-    r->io.op = ops[how & 7];
-    r->io.flags = how >> 3 & 3;
-    r->io.complete = complete;
-    if (how & 128) {
-        set_command(r, how);
-    } else if (r->io.op != SN_IO_FLUSH) {
-        r->io.offset = fuzz_u8(&in) * 4096ull;
-        r->io.len = (fuzz_u8(&in) + 1) * (how & 32 ? 4096ull : 512ull);
-    }
-    if (has_data(&r->io)) {
-        r->data = g_malloc(r->io.len);
-        memset(r->data, is_read(&r->io) ? UNREAD : TARGET_BYTE, r->io.len);
-        cut = how & 64 ? r->io.len / 3 : r->io.len;
-        r->iov[0] = (struct iovec){ r->data, cut };
-        r->iov[1] = (struct iovec){ r->data + cut, r->io.len - cut };
-        r->io.iov = r->iov;
-        r->io.iovcnt = 2;
-    }
-    in_call = true;
-    sn_volume_submit(vol, &r->io);
-    in_call = false;
-}
-
-static void cancel(Req *r)
-{
-    if (r) {
-        in_call = true;
-        sn_io_cancel(&r->io);
-        in_call = false;
-        req_free(r);
-    }
-}
-
-/* ------------------------------------------------------- the input */
-
 static void set_fault(void)
 {
     for (unsigned i = 0; i < TARGET_FAULTS; i++) {
@@ -206,7 +72,7 @@ static void send_raw(void)
     size_t len;
     const uint8_t *bytes = fuzz_bytes(&in, fuzz_u8(&in), &len);
 
-    raw = true;
+    user.raw = true;
     if (len) {
         target_send_raw(target, conn, bytes, len);
     }
@@ -260,30 +126,20 @@ static void change_target(void)
     }
 }
 
-static void let_time_pass(void)
-{
-    static const int64_t units[] = {
-        SN_NS_PER_MS, 20 * SN_NS_PER_MS, 100 * SN_NS_PER_MS, SN_NS_PER_S / 3,
-    };
-    uint8_t how = fuzz_u8(&in);
-
-    test_loop_advance(loop, units[how & 3] * (how >> 2));
-}
-
 static void step(uint8_t op)
 {
     switch (op & 15) {
     case 0 ... 3:
-        submit();
+        user_submit_any(&user);
         break;
     case 4:
-        cancel(reqs[fuzz_u8(&in) % SLOTS]);
+        user_cancel_any(&user);
         break;
     case 5:
-        sn_volume_kick(vol);
+        sn_volume_kick(user.vol);
         break;
     case 6:
-        let_time_pass();
+        user_wait(&user);
         break;
     case 7 ... 8:
         set_fault();
@@ -302,7 +158,7 @@ static void step(uint8_t op)
         break;
     }
     if (op & 16) {
-        sn_volume_kick(vol);
+        sn_volume_kick(user.vol);
         test_loop_run_bhs(loop);
     }
 }
@@ -315,7 +171,7 @@ static void set_up(void)
         "&ddgst=%s&queues=%u&keep-alive-tmo=%u", how & 1 ? "on" : "off",
         how & 2 ? "on" : "off", how & 4 ? 2 : 1, how & 8 ? 0 : 5);
     SnVolumeConfig config = {
-        .url = url, .id = "nic0", .loop = loop, .events = &events,
+        .url = url, .id = "nic0", .loop = loop, .events = &user_events,
     };
 
     target = target_new(loop, how >> 4);
@@ -333,14 +189,12 @@ static void set_up(void)
     target->maxh2cdata = sizes & 8 ? 128 * 1024 : 4096;
     target->net->grain = sizes & 16 ? 100u << (sizes >> 5) : SIZE_MAX;
     config.net = &target->net->net;
-    raw = false;
-    vol = sn_volume_open(&config, NULL);
-    g_assert_nonnull(vol);
-}
-
-static bool nothing_waits(void *opaque)
-{
-    return !n_reqs;
+    user = (VolumeUser) {
+        .in = &in, .loop = loop, .compare = SN_IO_COMPARE,
+        .disk = TARGET_BYTE, .set_command = set_command,
+    };
+    user.vol = sn_volume_open(&config, NULL);
+    g_assert_nonnull(user.vol);
 }
 
 /*
@@ -349,21 +203,13 @@ static bool nothing_waits(void *opaque)
  */
 static void finish(void)
 {
-    bool lied = target->admin_lied || raw;
+    bool lied = target->admin_lied || user.raw;
 
     target_stall(target, false);
     target_mend(target);
     target->net->grain = SIZE_MAX;
     memory_net_end_all(target->net, -ECONNRESET);
-    sn_volume_kick(vol);
-    if (!test_loop_run_until(loop, nothing_waits, NULL,
-                             (lied ? 10 : 600) * SN_NS_PER_S)) {
-        g_assert_true(lied);
-    }
-    for (unsigned i = 0; i < SLOTS; i++) {
-        cancel(reqs[i]);
-    }
-    sn_volume_close(vol);
+    user_finish(&user, lied);
     target_free(target);
     test_loop_free(loop);
 }
@@ -371,12 +217,10 @@ static void finish(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     in = (FuzzIn) { data, size };
-    sn_log_set_func(on_log);
+    sn_log_set_func(fuzz_log);
     loop = test_loop_new();
     set_up();
-    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
-        step(fuzz_u8(&in));
-    }
+    fuzz_steps(&in, MAX_OPS, step);
     finish();
     return 0;
 }

@@ -12,65 +12,32 @@
 
 #include "fuzz.h"
 #include "scripted-backend.h"
+#include "volume-user.h"
 
-#define SLOTS   16
 #define MAX_OPS 400
-
-typedef struct Req {
-    SnIo io;
-    SnNvmeCommand nvme;
-    struct iovec iov[3];
-    uint8_t *data;
-    unsigned slot;
-    uint8_t then;               /* what complete() does besides */
-} Req;
 
 static FuzzIn in;
 static SbVolume *v;
-static Req *reqs[SLOTS];
-static unsigned n_reqs;
-static unsigned depth;          /* of calls that must not complete anything */
+static VolumeUser user;
 static bool failed;             /* for good */
 
 static void submit(void);
 
-static void req_free(Req *r)
-{
-    reqs[r->slot] = NULL;
-    n_reqs--;
-    g_free(r->data);
-    g_free(r);
-}
-
-static void cancel(Req *r)
-{
-    if (r) {
-        depth++;
-        sn_io_cancel(&r->io);
-        depth--;
-        req_free(r);
-    }
-}
-
 static void complete(SnIo *io, int ret)
 {
-    Req *r = (Req *)io;
-    uint8_t then = r->then;
+    uint8_t then = ((UserReq *)io)->then;
 
-    g_assert_cmpuint(depth, ==, 0);
-    g_assert_true(reqs[r->slot] == r);
-    g_assert_cmpint(ret, <=, 0);
-    req_free(r);
+    user_complete(io, ret);
     if (then & 1) {
         submit();
     }
     if (then & 2) {
-        cancel(reqs[then >> 2 & (SLOTS - 1)]);
+        user_cancel(user.reqs[then >> 2 & (USER_SLOTS - 1)]);
     }
 }
 
 /* The block in bytes, the number of blocks, and pieces of memory. */
-static void set_range(Req *r)
+static void set_range(UserReq *r)
 {
     uint8_t how = fuzz_u8(&in);
     size_t a, b;
@@ -98,7 +65,7 @@ static void set_range(Req *r)
 }
 
 /* A command that is passed on as it is, or is not. */
-static void set_command(Req *r)
+static void set_command(UserReq *r)
 {
     uint8_t how = fuzz_u8(&in);
 
@@ -118,15 +85,11 @@ static void set_command(Req *r)
 static void submit(void)
 {
     uint8_t how = fuzz_u8(&in);
-    unsigned slot = fuzz_u8(&in) % SLOTS;
-    Req *r;
+    UserReq *r = user_take(&user, fuzz_u8(&in) % USER_SLOTS);
 
-    if (reqs[slot]) {
+    if (!r) {
         return;
     }
-    r = reqs[slot] = g_new0(Req, 1);
-    n_reqs++;
-    r->slot = slot;
     r->then = fuzz_u8(&in);
     r->io.op = how % (SN_IO_COMPARE + 1);
     r->io.flags = how >> 6;
@@ -136,9 +99,7 @@ static void submit(void)
     } else if (r->io.op != SN_IO_FLUSH) {
         set_range(r);
     }
-    depth++;
-    sn_volume_submit(v->vol, &r->io);
-    depth--;
+    user_submit(r);
 }
 
 /* ------------------------------------------------------- the far side */
@@ -213,7 +174,7 @@ static void step(uint8_t op)
         submit();
         break;
     case 5:
-        cancel(reqs[op >> 4]);
+        user_cancel(user.reqs[op >> 4]);
         break;
     case 6:
         sn_volume_kick(v->vol);
@@ -252,7 +213,7 @@ static void finish(void)
     be->capacity = SB_MAX_IN_FLIGHT;
     v->info.size = SB_SIZE;
     v->info.read_only = false;
-    for (unsigned rounds = 0; n_reqs && rounds < 1000; rounds++) {
+    for (unsigned rounds = 0; user.n_reqs && rounds < 1000; rounds++) {
         sn_volume_kick(v->vol);
         test_loop_advance(v->loop, SN_NS_PER_S);
         if (be->started) {
@@ -261,7 +222,7 @@ static void finish(void)
             sb_done_all(v, 0);
         }
     }
-    g_assert_cmpuint(n_reqs, ==, 0);
+    g_assert_cmpuint(user.n_reqs, ==, 0);
     g_assert_cmpint(failed, ==,
                     sn_volume_state(v->vol) == SN_VOLUME_FAILED);
     sb_close(v);
@@ -272,10 +233,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in = (FuzzIn) { data, size };
     v = sb_open("scripted://?reconnect-delay=1", NULL);
     v->info.max_transfer = 4 * SB_BLOCK;
+    user = (VolumeUser) { .vol = v->vol, .raw = true };
     failed = false;
-    for (unsigned n = 0; in.len && n < MAX_OPS; n++) {
-        step(fuzz_u8(&in));
-    }
+    fuzz_steps(&in, MAX_OPS, step);
     in.len = 0;
     finish();
     return 0;

@@ -15,6 +15,8 @@
 #include <glib.h>
 #include <stdint.h>
 
+#include "smartnic/log.h"
+
 /* Returns 0. Whatever is wrong ends the process. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -56,6 +58,22 @@ static inline const uint8_t *fuzz_bytes(FuzzIn *in, size_t max, size_t *len)
     in->p += *len;
     in->len -= *len;
     return p;
+}
+
+/* What is left as decisions, up to @max, each after a byte for which it is. */
+static inline void fuzz_steps(FuzzIn *in, unsigned max, void (*step)(uint8_t))
+{
+    for (unsigned n = 0; in->len && n < max; n++) {
+        step(fuzz_u8(in));
+    }
+}
+
+/* For sn_log_set_func(): what a peer sent is escaped in messages. */
+static inline void fuzz_log(SnLogLevel level, const char *line)
+{
+    for (const char *p = line; *p; p++) {
+        g_assert_false(g_ascii_iscntrl(*p));
+    }
 }
 
 #endif
