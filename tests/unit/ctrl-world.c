@@ -522,6 +522,25 @@ unsigned world_admin_status(World *w, const SnNvmeSqe *sqe)
     return world_io_status(w, 0, sqe);
 }
 
+uint16_t world_ask_event(World *w)
+{
+    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
+
+    return world_submit(w, 0, &sqe);
+}
+
+void world_expect_event(World *w, uint16_t cid, uint32_t event)
+{
+    SnNvmeCqe cqe;
+
+    world_run(w);
+    g_assert_true(world_take_cqe(w, 0, &cqe));
+    world_ring_cq(w, 0);
+    g_assert_cmphex(GUINT16_FROM_LE(cqe.cid), ==, cid);
+    g_assert_cmphex(world_cqe_status(&cqe), ==, 0);
+    g_assert_cmphex(GUINT32_FROM_LE(cqe.dw0), ==, event);
+}
+
 SnNvmeSqe world_rw(uint8_t opcode, uint32_t nsid, uint64_t slba,
                    unsigned blocks, uint64_t prp1, uint64_t prp2)
 {

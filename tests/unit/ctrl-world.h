@@ -160,6 +160,11 @@ unsigned world_io_status(World *w, unsigned qid, const SnNvmeSqe *sqe);
 unsigned world_admin_status(World *w, const SnNvmeSqe *sqe);
 unsigned world_cqe_status(const SnNvmeCqe *cqe);
 
+/* Submits an Asynchronous Event Request. Returns its CID. */
+uint16_t world_ask_event(World *w);
+/* Runs, without time passing; expects its completion, with this dword 0. */
+void world_expect_event(World *w, uint16_t cid, uint32_t event);
+
 /* Read, write or compare of @blocks blocks with these PRPs. */
 SnNvmeSqe world_rw(uint8_t opcode, uint32_t nsid, uint64_t slba,
                    unsigned blocks, uint64_t prp1, uint64_t prp2);

@@ -41,25 +41,6 @@ static void set_threshold(World *w, uint32_t value)
     world_submit(w, 0, &sqe);
 }
 
-static uint16_t ask(World *w)
-{
-    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
-
-    return world_submit(w, 0, &sqe);
-}
-
-static void expect_event(World *w, uint16_t cid, uint32_t event)
-{
-    SnNvmeCqe cqe;
-
-    world_run(w);
-    g_assert_true(world_take_cqe(w, 0, &cqe));
-    world_ring_cq(w, 0);
-    g_assert_cmphex(cqe.cid, ==, cid);
-    g_assert_cmphex(world_cqe_status(&cqe), ==, 0);
-    g_assert_cmphex(cqe.dw0, ==, event);
-}
-
 static void read_log(World *w, uint8_t lid, uint32_t flags, void *data)
 {
     uint64_t page = world_page(w);
@@ -82,22 +63,22 @@ static void ring_unknown(World *w)
 static void test_limit(void)
 {
     World *w = new_world(0);
-    uint16_t first = ask(w);
+    uint16_t first = world_ask_event(w);
     SnNvmeCqe cqe;
 
     for (unsigned i = 1; i < LIMIT; i++) {
-        ask(w);
+        world_ask_event(w);
     }
     world_expect_no_cqe(w, 0);
-    ask(w);
+    world_ask_event(w);
     cqe = world_wait_cqe(w, 0);
     g_assert_cmphex(sn_nvme_status(&cqe), ==,
                     SN_NVME_STATUS(NVME_SCT_CMD_SPECIFIC,
                                    NVME_SC_ASYNC_LIMIT));
     /* The oldest is used first. */
     ring_unknown(w);
-    expect_event(w, first, BAD_REGISTER);
-    ask(w);
+    world_expect_event(w, first, BAD_REGISTER);
+    world_ask_event(w);
     world_expect_no_cqe(w, 0);
     world_free(w);
 }
@@ -105,10 +86,10 @@ static void test_limit(void)
 static void test_doorbells(void)
 {
     World *w = new_world(0);
-    uint16_t cid = ask(w);
+    uint16_t cid = world_ask_event(w);
 
     world_write32(w, world_sq_doorbell(0), 1000);
-    expect_event(w, cid, BAD_VALUE);
+    world_expect_event(w, cid, BAD_VALUE);
     world_free(w);
 }
 
@@ -120,8 +101,8 @@ static void test_queued(void)
     ring_unknown(w);
     ring_unknown(w);
     world_expect_no_cqe(w, 0);
-    expect_event(w, ask(w), BAD_REGISTER);
-    ask(w);
+    world_expect_event(w, world_ask_event(w), BAD_REGISTER);
+    world_ask_event(w);
     world_expect_no_cqe(w, 0);
     world_free(w);
 }
@@ -130,10 +111,11 @@ static void test_queued(void)
 static void test_masking(void)
 {
     World *w = new_world(0);
-    uint16_t first = ask(w), second = ask(w), third = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
+    uint16_t third = world_ask_event(w);
 
     ring_unknown(w);
-    expect_event(w, first, BAD_REGISTER);
+    world_expect_event(w, first, BAD_REGISTER);
     read_log(w, NVME_LOG_LID_SMART, 0, NULL);           /* another's */
     ring_unknown(w);
     world_write32(w, world_sq_doorbell(0), 1000);
@@ -143,10 +125,10 @@ static void test_masking(void)
     world_expect_no_cqe(w, 0);
     /* The log has no entry for a doorbell: each is told by its event. */
     read_log(w, NVME_LOG_LID_ERROR, 0, NULL);
-    expect_event(w, second, BAD_REGISTER);
+    world_expect_event(w, second, BAD_REGISTER);
     world_expect_no_cqe(w, 0);
     read_log(w, NVME_LOG_LID_ERROR, 0, NULL);
-    expect_event(w, third, BAD_VALUE);
+    world_expect_event(w, third, BAD_VALUE);
     read_log(w, NVME_LOG_LID_ERROR, 0, NULL);
     world_expect_no_cqe(w, 0);
     world_free(w);
@@ -156,13 +138,13 @@ static void test_masking(void)
 static void test_failed_read(void)
 {
     World *w = new_world(0);
-    uint16_t first = ask(w);
+    uint16_t first = world_ask_event(w);
     SnNvmeSqe sqe = { .opcode = nvme_admin_get_log_page, .prp1 = WORLD_HOLE,
                       .cdw10 = 15 << 16 | NVME_LOG_LID_ERROR };
 
-    ask(w);
+    world_ask_event(w);
     ring_unknown(w);
-    expect_event(w, first, BAD_REGISTER);
+    world_expect_event(w, first, BAD_REGISTER);
     g_assert_cmphex(world_admin_status(w, &sqe), !=, 0);
     ring_unknown(w);
     world_expect_no_cqe(w, 0);
@@ -173,12 +155,12 @@ static void test_failed_read(void)
 static void test_types(void)
 {
     World *w = new_world(NS_ATTRIBUTES);
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
 
     ring_unknown(w);
-    expect_event(w, first, BAD_REGISTER);
+    world_expect_event(w, first, BAD_REGISTER);
     world_add_mem(w, 1);
-    expect_event(w, second, NS_CHANGED);
+    world_expect_event(w, second, NS_CHANGED);
     world_free(w);
 }
 
@@ -196,11 +178,11 @@ static void expect_changed(World *w, const uint32_t *nsids, unsigned n)
 static void test_namespaces(void)
 {
     World *w = new_world(NS_ATTRIBUTES);
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
     SnCtrlNs *ns = world_add_mem(w, 200);
     WorldBackend *wb;
 
-    expect_event(w, first, NS_CHANGED);
+    world_expect_event(w, first, NS_CHANGED);
     /* One event, until the list is read. */
     wb = world_add_scripted_ready(w, 3);
     world_expect_no_cqe(w, 0);
@@ -210,12 +192,12 @@ static void test_namespaces(void)
 
     wb->info.size *= 2;
     wb_info_changed(wb);
-    expect_event(w, second, NS_CHANGED);
+    world_expect_event(w, second, NS_CHANGED);
     expect_changed(w, (const uint32_t[]){ 3 }, 1);
 
-    first = ask(w);
+    first = world_ask_event(w);
     sn_ctrl_remove_namespace(w->ctrl, ns);
-    expect_event(w, first, NS_CHANGED);
+    world_expect_event(w, first, NS_CHANGED);
     expect_changed(w, (const uint32_t[]){ 200 }, 1);
     world_free(w);
 }
@@ -227,7 +209,7 @@ static void test_retained(void)
     uint32_t list[128];
 
     world_add_mem(w, 7);
-    expect_event(w, ask(w), NS_CHANGED);
+    world_expect_event(w, world_ask_event(w), NS_CHANGED);
     read_log(w, NVME_LOG_LID_CHANGED_NS, RETAIN, list);
     g_assert_cmpuint(list[0], ==, 7);
     expect_changed(w, (const uint32_t[]){ 7 }, 1);
@@ -244,15 +226,15 @@ static void test_read_in_part(void)
 
     world_add_mem(w, 7);
     world_add_mem(w, 8);
-    expect_event(w, ask(w), NS_CHANGED);
+    world_expect_event(w, world_ask_event(w), NS_CHANGED);
     g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
     g_assert_cmpuint(*(uint32_t *)world_at(w, page), ==, 7);
     world_add_mem(w, 9);
-    expect_event(w, ask(w), NS_CHANGED);
+    world_expect_event(w, world_ask_event(w), NS_CHANGED);
     expect_changed(w, (const uint32_t[]){ 7, 8, 9 }, 3);
     /* The last entry is enough, though. */
     world_add_mem(w, 10);
-    expect_event(w, ask(w), NS_CHANGED);
+    world_expect_event(w, world_ask_event(w), NS_CHANGED);
     g_assert_cmphex(world_admin_status(w, &sqe), ==, 0);
     expect_changed(w, NULL, 0);
     world_free(w);
@@ -263,7 +245,7 @@ static void test_config(void)
 {
     World *w = new_world(TEMPERATURE);
 
-    ask(w);
+    world_ask_event(w);
     world_add_mem(w, 1);
     world_expect_no_cqe(w, 0);
     expect_changed(w, (const uint32_t[]){ 1 }, 1);
@@ -289,7 +271,7 @@ static void test_temperature(void)
 {
     World *w = new_world(TEMPERATURE);
     struct nvme_smart_log log;
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
     SnNvmeCqe cqe;
 
     set_threshold(w, 314);
@@ -297,7 +279,7 @@ static void test_temperature(void)
     g_assert_cmphex(cqe.cid, !=, first);
     world_expect_no_cqe(w, 0);
     set_threshold(w, 313);
-    expect_event(w, first, TOO_WARM);
+    world_expect_event(w, first, TOO_WARM);
     world_wait_cqe(w, 0);
     read_log(w, NVME_LOG_LID_SMART, 0, &log);
     g_assert_cmphex(log.critical_warning, ==, NVME_SMART_CRIT_TEMPERATURE);
@@ -306,7 +288,7 @@ static void test_temperature(void)
     read_log(w, NVME_LOG_LID_SMART, 0, &log);
     g_assert_cmphex(log.critical_warning, ==, 0);
     set_threshold(w, 1 << 20 | 313);            /* or too cold */
-    expect_event(w, second, TOO_WARM);
+    world_expect_event(w, second, TOO_WARM);
     world_free(w);
 }
 
@@ -316,13 +298,13 @@ static void test_temperature_config(void)
     SnNvmeSqe sqe = { .opcode = nvme_admin_set_features,
                       .cdw10 = NVME_FEAT_FID_ASYNC_EVENT,
                       .cdw11 = TEMPERATURE };
-    uint16_t cid = ask(w);
+    uint16_t cid = world_ask_event(w);
 
     set_threshold(w, 300);
     world_wait_cqe(w, 0);
     world_expect_no_cqe(w, 0);
     world_submit(w, 0, &sqe);
-    expect_event(w, cid, TOO_WARM);
+    world_expect_event(w, cid, TOO_WARM);
     world_free(w);
 }
 
@@ -334,15 +316,15 @@ static void test_reset(void)
     World *w = new_world(NS_ATTRIBUTES);
     uint32_t list[128];
 
-    expect_event(w, (ring_unknown(w), ask(w)), BAD_REGISTER);
+    world_expect_event(w, (ring_unknown(w), world_ask_event(w)), BAD_REGISTER);
     world_add_mem(w, 1);
-    ask(w);
-    ask(w);
+    world_ask_event(w);
+    world_ask_event(w);
     world_disable(w);
     world_enable(w);
     world_expect_no_cqe(w, 0);
     for (unsigned i = 0; i < LIMIT; i++) {
-        ask(w);
+        world_ask_event(w);
     }
     world_expect_no_cqe(w, 0);
     read_log(w, NVME_LOG_LID_CHANGED_NS, 0, list);
@@ -357,15 +339,15 @@ static void test_reset(void)
 static void test_paused(void)
 {
     World *w = new_world(NS_ATTRIBUTES);
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
 
     world_run(w);
     world_set_running(w, false);
     world_add_mem(w, 1);
     world_set_running(w, true);
-    expect_event(w, first, NS_CHANGED);
+    world_expect_event(w, first, NS_CHANGED);
     ring_unknown(w);
-    expect_event(w, second, BAD_REGISTER);
+    world_expect_event(w, second, BAD_REGISTER);
     world_free(w);
 }
 

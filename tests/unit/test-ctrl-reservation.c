@@ -82,25 +82,6 @@ static void expect_empty(World *w)
     expect_page(w, 0, 0, EMPTY, 0, 0);
 }
 
-static uint16_t ask(World *w)
-{
-    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
-
-    return world_submit(w, 0, &sqe);
-}
-
-static void expect_event(World *w, uint16_t cid, uint32_t event)
-{
-    SnNvmeCqe cqe;
-
-    world_run(w);
-    g_assert_true(world_take_cqe(w, 0, &cqe));
-    world_ring_cq(w, 0);
-    g_assert_cmphex(cqe.cid, ==, cid);
-    g_assert_cmphex(world_cqe_status(&cqe), ==, 0);
-    g_assert_cmphex(cqe.dw0, ==, event);
-}
-
 /* ---- the log page ---- */
 
 static void test_pages(void)
@@ -183,7 +164,7 @@ static void test_support(void)
     plain = world_add_scripted_ready(w, 1);
     world_enable(w);
     g_assert_cmphex(read_log(w, 0, data), ==, INVALID_LOG);
-    cid = ask(w);
+    cid = world_ask_event(w);
     wb_reservation(plain, RELEASED);            /* it cannot mean it */
     world_expect_no_cqe(w, 0);
     be = add_nvme(w, 2);
@@ -193,7 +174,7 @@ static void test_support(void)
     wb_reservation(plain, RELEASED);
     expect_empty(w);
     wb_reservation(be, RELEASED);
-    expect_event(w, cid, AVAILABLE);
+    world_expect_event(w, cid, AVAILABLE);
     expect_page(w, 0, 1, RELEASED, 0, 2);
     world_free(w);
 }
@@ -204,10 +185,10 @@ static void test_event(void)
 {
     WorldBackend *be;
     World *w = new_world(&be, 1);
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
 
     wb_reservation(be, REGISTRATION_PREEMPTED);
-    expect_event(w, first, AVAILABLE);
+    world_expect_event(w, first, AVAILABLE);
     wb_reservation(be, REGISTRATION_PREEMPTED);
     world_expect_no_cqe(w, 0);          /* the log was not read */
     expect_page(w, RETAIN, 1, REGISTRATION_PREEMPTED, 1, 1);
@@ -217,7 +198,7 @@ static void test_event(void)
     expect_page(w, 0, 3, REGISTRATION_PREEMPTED, 0, 1);
     world_expect_no_cqe(w, 0);
     wb_reservation(be, RELEASED);
-    expect_event(w, second, AVAILABLE);
+    world_expect_event(w, second, AVAILABLE);
     world_free(w);
 }
 
@@ -231,15 +212,15 @@ static void test_event_for_the_rest(void)
 
     wb_reservation(be, RELEASED);
     wb_reservation(be, RELEASED);
-    expect_event(w, ask(w), AVAILABLE);
-    cid = ask(w);
+    world_expect_event(w, world_ask_event(w), AVAILABLE);
+    cid = world_ask_event(w);
     world_expect_no_cqe(w, 0);
     sqe = get_log(world_page(w), 0, PAGE_SIZE);
     world_submit(w, 0, &sqe);
     world_wait_cqe(w, 0);               /* it is over before the event */
-    expect_event(w, cid, AVAILABLE);
+    world_expect_event(w, cid, AVAILABLE);
     expect_page(w, 0, 2, RELEASED, 0, 1);
-    ask(w);
+    world_ask_event(w);
     world_expect_no_cqe(w, 0);
     world_free(w);
 }
@@ -252,7 +233,7 @@ static void test_read_before_event(void)
 
     wb_reservation(be, RELEASED);
     expect_page(w, 0, 1, RELEASED, 0, 1);
-    ask(w);
+    world_ask_event(w);
     world_expect_no_cqe(w, 0);
     world_free(w);
 }
@@ -262,16 +243,16 @@ static void test_other_types(void)
 {
     WorldBackend *be;
     World *w = new_world(&be, 1);
-    uint16_t first = ask(w), second = ask(w);
+    uint16_t first = world_ask_event(w), second = world_ask_event(w);
 
     wb_reservation(be, RELEASED);
-    expect_event(w, first, AVAILABLE);
+    world_expect_event(w, first, AVAILABLE);
     world_write32(w, world_sq_doorbell(3), 1);
-    expect_event(w, second, BAD_REGISTER);
+    world_expect_event(w, second, BAD_REGISTER);
     expect_page(w, 0, 1, RELEASED, 0, 1);
-    first = ask(w);
+    first = world_ask_event(w);
     wb_reservation(be, RELEASED);
-    expect_event(w, first, AVAILABLE);
+    world_expect_event(w, first, AVAILABLE);
     world_free(w);
 }
 
@@ -323,7 +304,7 @@ static void test_mask(void)
 {
     WorldBackend *be[3];
     World *w = new_mixed_world(be);
-    uint16_t cid = ask(w);
+    uint16_t cid = world_ask_event(w);
 
     expect_value(w, get(MASK, CURRENT, 1), 0);
     g_assert_cmphex(status(w, set(MASK, 1 << RELEASED, 1)), ==, 0);
@@ -333,7 +314,7 @@ static void test_mask(void)
     wb_reservation(be[0], RELEASED);
     world_expect_no_cqe(w, 0);
     wb_reservation(be[0], PREEMPTED);
-    expect_event(w, cid, AVAILABLE);
+    world_expect_event(w, cid, AVAILABLE);
     wb_reservation(be[1], RELEASED);
     expect_page(w, 0, 1, PREEMPTED, 1, 1);
     expect_page(w, 0, 2, RELEASED, 0, 2);
@@ -586,7 +567,7 @@ static void test_reset(void)
 
     wb_reservation(be, RELEASED);
     wb_reservation(be, RELEASED);
-    expect_event(w, ask(w), AVAILABLE);
+    world_expect_event(w, world_ask_event(w), AVAILABLE);
     for (unsigned flr = 0; flr < 2; flr++) {
         if (flr) {
             sn_ctrl_reset(w->ctrl);
@@ -597,7 +578,7 @@ static void test_reset(void)
         world_enable(w);
         expect_empty(w);
         wb_reservation(be, PREEMPTED);
-        expect_event(w, ask(w), AVAILABLE);
+        world_expect_event(w, world_ask_event(w), AVAILABLE);
         expect_page(w, RETAIN, 1, PREEMPTED, 0, 1);
     }
     world_free(w);
@@ -618,25 +599,25 @@ static void test_removal(void)
     wb_reservation(be[0], RELEASED);
     wb_reservation(be[1], PREEMPTED);
     wb_reservation(be[0], RELEASED);
-    expect_event(w, ask(w), AVAILABLE);
+    world_expect_event(w, world_ask_event(w), AVAILABLE);
     sn_ctrl_remove_namespace(w->ctrl, third);
     expect_page(w, 0, 2, PREEMPTED, 0, 2);
     expect_empty(w);
 
     /* The last one that has reservations: neither a log nor its event. */
     wb_reservation(be[1], PREEMPTED);
-    expect_event(w, ask(w), AVAILABLE);
+    world_expect_event(w, world_ask_event(w), AVAILABLE);
     wb_reservation(be[1], PREEMPTED);
     for (unsigned nsid = 1; nsid <= 2; nsid++) {
         sn_ctrl_remove_namespace(w->ctrl, sn_ctrl_ns(w->ctrl, nsid));
     }
     g_assert_cmphex(read_log(w, 0, data), ==, INVALID_LOG);
-    cid = ask(w);
+    cid = world_ask_event(w);
     world_expect_no_cqe(w, 0);
     be[0] = add_nvme(w, 1);
     wb_ready(be[0]);
     wb_reservation(be[0], RELEASED);
-    expect_event(w, cid, AVAILABLE);
+    world_expect_event(w, cid, AVAILABLE);
     expect_page(w, 0, 6, RELEASED, 0, 1);
     world_free(w);
 }
@@ -646,13 +627,13 @@ static void test_paused(void)
 {
     WorldBackend *be;
     World *w = new_world(&be, 1);
-    uint16_t cid = ask(w);
+    uint16_t cid = world_ask_event(w);
 
     world_run(w);
     world_set_running(w, false);
     wb_reservation(be, RELEASED);
     world_set_running(w, true);
-    expect_event(w, cid, AVAILABLE);
+    world_expect_event(w, cid, AVAILABLE);
     expect_page(w, 0, 1, RELEASED, 0, 1);
     world_free(w);
 }
