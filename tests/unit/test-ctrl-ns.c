@@ -39,16 +39,9 @@ static World *open_started(void)
     return w;
 }
 
-static void ask_event_now(World *w)
-{
-    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
-
-    world_submit(w, 0, &sqe);
-}
-
 static void ask_event(World *w)
 {
-    ask_event_now(w);
+    world_ask_event(w);
     world_expect_no_cqe(w, 0);
 }
 
@@ -395,7 +388,7 @@ static void test_replace(void)
     g_assert_null(sn_ctrl_ns(w->ctrl, 1));
     g_assert_cmpuint(be->submits, ==, 0);
     take_changed(w, 1);
-    ask_event_now(w);
+    world_ask_event(w);
     expect_changed(w, 1);
     g_assert_cmpuint(active_namespace(w), ==, 1);
     world_free(w);

@@ -230,8 +230,7 @@ static void test_ring_across_seam(void)
 
 static uint16_t request_event(World *w)
 {
-    SnNvmeSqe sqe = { .opcode = nvme_admin_async_event };
-    uint16_t cid = world_submit(w, 0, &sqe);
+    uint16_t cid = world_ask_event(w);
 
     world_expect_no_cqe(w, 0);
     return cid;
