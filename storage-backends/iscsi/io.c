@@ -31,7 +31,7 @@ enum { FUA = 1 << 3, WRITE_SAME_UNMAP = 1 << 3 };
 enum { MAX_RETRIES = 10 };
 #define RETRY_DELAY (100 * SN_NS_PER_MS)
 /* Commands that are still there after a reset are answered by then. */
-#define CLEARED_DELAY (5 * SN_NS_PER_S)
+#define CLEARED_DELAY (10 * SN_NS_PER_S)
 
 /* Our part of a request. */
 typedef struct Scratch {

@@ -113,7 +113,7 @@ static void test_dropped(void)
         iscsi_double_drop(d);
         d->attention = attentions[i];
         g_assert_cmpint(req_run(w, SN_IO_READ, 0, 512, 512, b), ==, 0);
-        test_loop_advance(w->loop, 7 * SN_NS_PER_S);
+        test_loop_advance(w->loop, 12 * SN_NS_PER_S);
         g_assert_false(r.busy);
         g_assert_cmpint(r.ret, ==, 0);
         g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
@@ -121,7 +121,7 @@ static void test_dropped(void)
         /* All were answered: nothing happens. */
         d->attention = attentions[i];
         g_assert_cmpint(req_run(w, SN_IO_READ, 0, 512, 512, b), ==, 0);
-        test_loop_advance(w->loop, 7 * SN_NS_PER_S);
+        test_loop_advance(w->loop, 12 * SN_NS_PER_S);
         g_assert_cmpuint(sn_volume_reconnects(w->vol), ==, 1);
         iscsi_world_free(w);
     }
