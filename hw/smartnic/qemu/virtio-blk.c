@@ -106,9 +106,7 @@ static void req_complete(SnVirtioBlkReq *req, uint8_t status)
      */
     QTAILQ_REMOVE(&s->reqs, req, next);
     /* All of it, or the status at its end would not be written back. */
-    sn_qemu_loop_hold();
     virtqueue_push(req->vq, &req->elem, in_len);
-    sn_qemu_loop_release();
     sn_virtio_blk_mark(s, req->vq);
     g_free(req);
 }
